@@ -1,0 +1,187 @@
+//! The clean-up that outlives a dropped future.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Runs what must be finished although nobody waits for it any more: the rest
+/// of a start whose future was dropped, the stop of an instance that was
+/// dropped. Each provider owns one; clones share it.
+///
+/// What a runtime that ends first leaves undone, `worker reap` finds.
+#[derive(Clone, Default)]
+pub struct Janitor {
+    tasks: TaskTracker,
+}
+
+impl Janitor {
+    /// A janitor with nothing to do.
+    pub fn new() -> Self {
+        let tasks = TaskTracker::new();
+        // A closed tracker still takes tasks; it only lets `settle` end.
+        tasks.close();
+        Self { tasks }
+    }
+
+    /// Runs `work` to its end on a task of its own.
+    ///
+    /// Called outside of a runtime (an instance dropped late), it cannot run
+    /// anything: the work is dropped with a warning.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.tasks.spawn_on(work, &runtime);
+        } else {
+            tracing::warn!("no runtime left to clean up in: `worker reap` will find it");
+        }
+    }
+
+    /// Waits until there is nothing left to do.
+    pub async fn settle(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Makes a thing that must not leak: `make` runs on a task of its own. If
+    /// the returned future is dropped first, the token that `make` was given is
+    /// cancelled, and the thing, should it still come, is dropped.
+    ///
+    /// So the thing's own `Drop` has to see to its removal (as that of every
+    /// instance does), and `make` removes what it had begun before it returns
+    /// an error, and looks at the token wherever it waits for long.
+    ///
+    /// # Cancel safety
+    ///
+    /// That is what it is for: the thing is handed over, or dropped.
+    pub async fn own<T, M>(&self, make: impl FnOnce(CancellationToken) -> M) -> Result<T>
+    where
+        T: Send + 'static,
+        M: Future<Output = Result<T>> + Send + 'static,
+    {
+        let token = CancellationToken::new();
+        let (sender, receiver) = oneshot::channel();
+        let making = make(token.clone());
+        self.spawn(async move {
+            sender.send(making.await).ok();
+        });
+        let _cancel = token.drop_guard();
+        receiver.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Cancelled,
+                "the runtime ended before the instance was ready",
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for Janitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Janitor({} tasks)", self.tasks.len())
+    }
+}
+
+/// A stop that is done once, whoever asks, however often.
+///
+/// Callers take turns: after a success every later one succeeds at once, after
+/// a failure the next one tries again.
+#[derive(Debug, Default)]
+pub struct Once {
+    done: Mutex<bool>,
+}
+
+impl Once {
+    /// Not done yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `work` unless it has succeeded before.
+    ///
+    /// # Cancel safety
+    ///
+    /// `work` runs on a task of the janitor: a caller that goes away does not
+    /// end it.
+    pub async fn run<W>(self: &Arc<Self>, janitor: &Janitor, work: W) -> Result<()>
+    where
+        W: Future<Output = Result<()>> + Send + 'static,
+    {
+        let once = self.clone();
+        let (sender, receiver) = oneshot::channel();
+        janitor.spawn(async move {
+            let mut done = once.done.lock().await;
+            let result = if *done { Ok(()) } else { work.await };
+            *done = result.is_ok();
+            drop(done);
+            // Nobody may be waiting any more; the work is done all the same.
+            sender.send(result).ok();
+        });
+        receiver.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Leftover,
+                "the runtime ended before the instance was removed",
+            ))
+        })
+    }
+
+    /// Whether it has succeeded, or is being tried right now.
+    pub fn begun(&self) -> bool {
+        self.done.try_lock().map_or(true, |done| *done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_making_is_told_and_waited_for() {
+        let janitor = Janitor::new();
+        let undone = Arc::new(AtomicU32::new(0));
+        let seen = undone.clone();
+        let making = janitor.own(|token| async move {
+            token.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seen.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        });
+        tokio::time::timeout(Duration::from_millis(10), making)
+            .await
+            .unwrap_err();
+        assert_eq!(undone.load(Ordering::SeqCst), 0);
+        janitor.settle().await;
+        assert_eq!(undone.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stop_succeeds_once_and_failures_are_tried_again() {
+        let (janitor, once) = (Janitor::new(), Arc::new(Once::new()));
+        let tries = Arc::new(AtomicU32::new(0));
+        let attempt = |fails: bool| {
+            let tries = tries.clone();
+            async move {
+                tries.fetch_add(1, Ordering::SeqCst);
+                if fails {
+                    Err(Error::new(ErrorKind::Leftover, "still there"))
+                } else {
+                    Ok(())
+                }
+            }
+        };
+        assert!(once.run(&janitor, attempt(true)).await.is_err());
+        let both = (
+            once.run(&janitor, attempt(false)),
+            once.run(&janitor, attempt(false)),
+        );
+        let (first, second) = tokio::join!(both.0, both.1);
+        assert!(first.is_ok() && second.is_ok() && once.begun());
+        assert_eq!(tries.load(Ordering::SeqCst), 2);
+    }
+}

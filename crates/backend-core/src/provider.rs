@@ -1,0 +1,112 @@
+//! The contract of a provider.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::{Capabilities, Found, Instance, Result, StartAttributes, StartContext};
+
+/// Starts instances of one kind, at one place, with one configuration.
+///
+/// Made by [`new_provider`](crate::new_provider) or by a backend's own
+/// constructor; making one does nothing but look at its configuration.
+#[async_trait]
+pub trait Provider: Debug + Send + Sync {
+    /// What this provider can do.
+    ///
+    /// # Behavior
+    ///
+    /// - Depends on the configuration only, and is known before `setup`.
+    /// - What is not claimed is refused when it is asked for, never ignored.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes sure that instances can be started.
+    ///
+    /// # Behavior
+    ///
+    /// - Verifies reachability, versions and credentials.
+    /// - May be called again at any time, also after a failure.
+    /// - Creates nothing that outlives it.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable`, `Unsuitable`, `Untrusted`, `Denied`: each says what was
+    /// tried, and has a hint.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind.
+    async fn setup(&self) -> Result<()>;
+
+    /// Starts an instance, and returns when `upload_script` can work on it.
+    ///
+    /// # Behavior
+    ///
+    /// - The instance has the context's id; everything created carries its marks.
+    /// - If it fails, whatever it had created is removed before or after it
+    ///   returns; [`settle`](Self::settle) waits for that.
+    /// - Reports progress to the context's sink.
+    /// - Waits for a free place where there is a limit on concurrency; it does
+    ///   not fail for the lack of one.
+    /// - Does not retry; says by [`Error::is_retryable`](crate::Error::is_retryable)
+    ///   whether a caller may.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput`, `NotFound`, `Unsupported` for what was asked for;
+    /// `Stale` for a place that holds an earlier job's leftovers; `Exhausted`,
+    /// `Unreachable`, `TimedOut`, `Denied` for the far side.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whatever a dropped start had created is removed by a task that the
+    /// provider owns.
+    async fn start(
+        &self,
+        attributes: &StartAttributes,
+        context: &StartContext,
+    ) -> Result<Box<dyn Instance>>;
+
+    /// Finds what exists of everything that carries Worker's marks, alive or
+    /// not, whoever made it.
+    ///
+    /// # Behavior
+    ///
+    /// - Changes nothing.
+    /// - Leaves out what lacks a mark or cannot be read as ours.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only reads.
+    async fn list(&self) -> Result<Vec<Found>>;
+
+    /// Removes a found instance with all that belongs to it.
+    ///
+    /// # Behavior
+    ///
+    /// - Ends what runs in it; succeeds when it is gone, also when it was gone
+    ///   before.
+    /// - Makes sure that what is at the place is still the instance that was
+    ///   found, by its marks.
+    ///
+    /// # Errors
+    ///
+    /// `Leftover` names what could not be removed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be repeated after it was dropped.
+    async fn remove(&self, found: &Found) -> Result<()>;
+
+    /// Waits for the clean-up of dropped futures and instances.
+    ///
+    /// # Behavior
+    ///
+    /// - Returns at once where there is nothing to wait for.
+    /// - Call it before the runtime ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the clean-up goes on without it.
+    async fn settle(&self);
+}
