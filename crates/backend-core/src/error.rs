@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::Capability;
+
 /// The result of everything in the contract.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -155,6 +157,14 @@ impl Error {
             message: None,
             source: Some(Arc::new(source)),
         }))
+    }
+
+    /// The refusal of something that the backend does not claim to do.
+    pub fn unsupported(capability: Capability) -> Self {
+        Self::new(
+            ErrorKind::Unsupported,
+            format!("this backend does not have the capability `{capability}`"),
+        )
     }
 
     /// Says which instance this is about.

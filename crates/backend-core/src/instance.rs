@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Environment, InstanceId, OutputSink, Result, RunResult, Signal};
+use crate::{Capability, Environment, Error, InstanceId, OutputSink, Result, RunResult, Signal};
 
 /// How long a run waits for the end of its output after the script has ended.
 pub const DEFAULT_DRAIN_WINDOW: Duration = Duration::from_secs(5);
@@ -45,8 +45,10 @@ pub trait Instance: Debug + Send + Sync {
     fn id(&self) -> &InstanceId;
 
     /// The image that the instance was made from, with its digest where one is
-    /// known; `None` where there are no images.
-    fn image_name(&self) -> Option<&str>;
+    /// known; `None`, the default, where there are no images.
+    fn image_name(&self) -> Option<&str> {
+        None
+    }
 
     /// How long the instance took from its creation until it was ready.
     fn startup_duration(&self) -> Duration;
@@ -122,7 +124,12 @@ pub trait Instance: Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// A dropped call may or may not have sent the signal.
-    async fn signal(&self, signal: Signal) -> Result<()>;
+    ///
+    /// By default it is refused.
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        let _ = signal;
+        Err(Error::unsupported(Capability::Signals))
+    }
 
     /// A list of the processes in the instance, for a person to read.
     ///
@@ -138,7 +145,11 @@ pub trait Instance: Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// Safe: it only reads.
-    async fn processes(&self) -> Result<Option<String>>;
+    ///
+    /// By default it is refused.
+    async fn processes(&self) -> Result<Option<String>> {
+        Err(Error::unsupported(Capability::ListsProcesses))
+    }
 
     /// Ends whatever runs in the instance and removes all of it.
     ///

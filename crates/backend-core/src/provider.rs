@@ -18,7 +18,11 @@ pub trait Provider: Debug + Send + Sync {
     ///
     /// - Depends on the configuration only, and is known before `setup`.
     /// - What is not claimed is refused when it is asked for, never ignored.
-    fn capabilities(&self) -> Capabilities;
+    ///
+    /// None by default.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Makes sure that instances can be started.
     ///
@@ -36,7 +40,11 @@ pub trait Provider: Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind.
-    async fn setup(&self) -> Result<()>;
+    ///
+    /// By default there is nothing to verify.
+    async fn setup(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Starts an instance, and returns when `upload_script` can work on it.
     ///
@@ -108,5 +116,7 @@ pub trait Provider: Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// Safe: the clean-up goes on without it.
-    async fn settle(&self);
+    ///
+    /// By default there is nothing to wait for.
+    async fn settle(&self) {}
 }

@@ -100,6 +100,8 @@ mod tests {
     use super::*;
     use crate::{FoundState, Marks, StartContext};
 
+    type Change = fn(&mut Marks);
+
     #[track_caller]
     fn assert_decision(change: impl FnOnce(&mut Marks), all: bool, expected: ReapDecision) {
         let context = StartContext::new();
@@ -125,7 +127,6 @@ mod tests {
         let future = |marks: &mut Marks| marks.created += 9999;
         let kept = |marks: &mut Marks| marks.kept = true;
         let elsewhere = |marks: &mut Marks| marks.worker.boot_id = "x".into();
-        type Change = fn(&mut Marks);
         let table: [(&[Change], bool, ReapDecision); 13] = [
             (&[], false, ReapDecision::KeepAlive),
             (&[dead], false, ReapDecision::RemoveDead),
