@@ -224,6 +224,29 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// The same error with every text in it, its reasons' too, rewritten by
+    /// `rewrite`: for masking what a foreign error may have quoted.
+    #[must_use]
+    pub fn map_texts(&self, rewrite: impl Fn(&str) -> String) -> Self {
+        let mut texts = Vec::new();
+        let mut next = self.source();
+        while let Some(reason) = next {
+            texts.push(rewrite(&reason.to_string()));
+            next = reason.source();
+        }
+        let reasons = texts.into_iter().rev().fold(None, |source, text| {
+            Some(Arc::new(Reason { text, source }))
+        });
+        let mapped = |text: &Option<String>| text.as_deref().map(&rewrite);
+        Self(Arc::new(Inner {
+            instance: mapped(&self.0.instance),
+            hint: mapped(&self.0.hint),
+            message: mapped(&self.0.message),
+            source: reasons.map(|reason| reason as Arc<dyn StdError + Send + Sync>),
+            ..(*self.0).clone()
+        }))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -266,6 +289,25 @@ impl StdError for Error {
             .source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// A reason of which only the text is left.
+#[derive(Debug)]
+struct Reason {
+    text: String,
+    source: Option<Arc<Reason>>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Reason {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -329,5 +371,20 @@ mod tests {
         assert_eq!(named.hint(), Some("pull it"));
         assert!(named.is_retryable() && !error.is_retryable());
         assert_eq!(error.source().unwrap().to_string(), "no such image `x`");
+    }
+
+    #[test]
+    fn every_text_can_be_rewritten() {
+        let inner = Error::new(ErrorKind::Denied, "hunter2 was refused");
+        let error = Error::failed(ErrorKind::NotFound, "docker", Operation::Start, inner)
+            .with_hint("not hunter2")
+            .retryable();
+        let masked = error.map_texts(|text| text.replace("hunter2", "***"));
+        assert_eq!(
+            Chain(&masked).to_string(),
+            "failed to start an instance on backend `docker`: *** was refused"
+        );
+        assert_eq!((masked.kind(), masked.hint()), (ErrorKind::NotFound, Some("not ***")));
+        assert!(masked.is_retryable());
     }
 }
