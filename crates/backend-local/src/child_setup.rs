@@ -1,0 +1,244 @@
+//! What a new process does between `fork` and `exec`, so that it has nothing
+//! of the worker's. Only system calls: no allocation, no locks.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::error::Failure;
+
+/// What is prepared for the new process.
+#[derive(Debug)]
+pub(crate) struct ChildSetup {
+    /// The working directory.
+    pub(crate) directory: CString,
+    /// Files through which it joins its cgroups.
+    pub(crate) doors: Vec<File>,
+}
+
+const STEPS: [&str; 3] = [
+    "join a cgroup",
+    "change to the working directory",
+    "begin a session",
+];
+const JOIN: i32 = 0;
+const DIRECTORY: i32 = 1;
+const SESSION: i32 = 2;
+
+/// Errors of the set-up travel as error numbers through the pipe that also
+/// carries those of `exec`: each step has a range of its own, beyond all that
+/// the kernel uses (`MAX_ERRNO` is 4095).
+const RANGE: i32 = 1 << 16;
+
+impl ChildSetup {
+    /// Makes `command` do all of this in the new process.
+    pub(crate) fn attach(self, command: &mut Command) {
+        #[expect(
+            unsafe_code,
+            reason = "a session, cgroups, limits and signals can be set only in the new process itself"
+        )]
+        // SAFETY: `run` makes system calls only, on data prepared before; it
+        // neither allocates nor locks, as is required after a fork.
+        unsafe {
+            command.pre_exec(move || self.run());
+        }
+    }
+
+    fn run(&self) -> io::Result<()> {
+        for door in &self.doors {
+            sys::write_all(door.as_raw_fd(), b"0").map_err(|error| staged(JOIN, &error))?;
+        }
+        sys::change_directory(&self.directory).map_err(|error| staged(DIRECTORY, &error))?;
+        sys::begin_session().map_err(|error| staged(SESSION, &error))?;
+        sys::default_limits();
+        sys::default_umask();
+        sys::close_on_exec();
+        sys::default_signals();
+        Ok(())
+    }
+}
+
+/// What an error of `Command::spawn` means: of the set-up, or of `fork` or
+/// `exec` itself.
+pub(crate) fn decode(error: io::Error) -> Result<io::Error, Failure> {
+    let Some(number) = error.raw_os_error().filter(|number| *number >= RANGE) else {
+        return Ok(error);
+    };
+    let step = usize::try_from(number / RANGE - 1).ok();
+    Err(Failure::ChildSetup {
+        step: step
+            .and_then(|step| STEPS.get(step))
+            .copied()
+            .unwrap_or("get ready"),
+        source: io::Error::from_raw_os_error(number % RANGE),
+    })
+}
+
+fn staged(step: i32, error: &io::Error) -> io::Error {
+    let number = error.raw_os_error().unwrap_or(libc::EIO);
+    io::Error::from_raw_os_error((step + 1) * RANGE + number)
+}
+
+/// The system calls. Each is async-signal-safe (`signal-safety(7)`).
+#[expect(unsafe_code, reason = "these are calls of the C library")]
+mod sys {
+    use std::ffi::CStr;
+    use std::io;
+    use std::os::fd::RawFd;
+
+    pub(super) fn write_all(file: RawFd, bytes: &[u8]) -> io::Result<()> {
+        // SAFETY: the pointer and length are those of a live slice.
+        let written = unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
+        succeeded(written == bytes.len().cast_signed())
+    }
+
+    pub(super) fn change_directory(path: &CStr) -> io::Result<()> {
+        // SAFETY: the path ends with NUL.
+        succeeded(unsafe { libc::chdir(path.as_ptr()) } == 0)
+    }
+
+    pub(super) fn begin_session() -> io::Result<()> {
+        // SAFETY: no memory is touched.
+        succeeded(unsafe { libc::setsid() } != -1)
+    }
+
+    pub(super) fn default_umask() {
+        // SAFETY: no memory is touched.
+        unsafe { libc::umask(0o022) };
+    }
+
+    /// Sets soft limits to documented values. Hard limits stay: they cannot be
+    /// raised again. An error leaves a limit as it was.
+    pub(super) fn default_limits() {
+        macro_rules! set {
+            ($($resource:ident = $most:expr),+ $(,)?) => {
+                $({
+                    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                    // SAFETY: the pointer is to a live variable.
+                    if unsafe { libc::getrlimit(libc::$resource, &raw mut limit) } == 0 {
+                        limit.rlim_cur = limit.rlim_max.min($most);
+                        // SAFETY: the same.
+                        unsafe { libc::setrlimit(libc::$resource, &raw const limit) };
+                    }
+                })+
+            };
+        }
+        const ALL: libc::rlim_t = libc::RLIM_INFINITY;
+        set!(
+            RLIMIT_CORE = 0,
+            RLIMIT_NOFILE = 1024,
+            RLIMIT_STACK = 8 << 20,
+            RLIMIT_AS = ALL,
+            RLIMIT_CPU = ALL,
+            RLIMIT_DATA = ALL,
+            RLIMIT_FSIZE = ALL,
+            RLIMIT_LOCKS = ALL,
+            RLIMIT_MEMLOCK = ALL,
+            RLIMIT_MSGQUEUE = ALL,
+            RLIMIT_NICE = ALL,
+            RLIMIT_NPROC = ALL,
+            RLIMIT_RSS = ALL,
+            RLIMIT_RTPRIO = ALL,
+            RLIMIT_RTTIME = ALL,
+            RLIMIT_SIGPENDING = ALL,
+        );
+    }
+
+    /// Lets no descriptor but 0, 1 and 2 live on after `exec`. (Until then the
+    /// pipe for its error must stay.)
+    pub(super) fn close_on_exec() {
+        const FIRST: libc::c_uint = 3;
+        // By number, since older C libraries lack the function. Linux 5.11.
+        // SAFETY: no memory is touched.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                FIRST,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
+        if result == 0 {
+            return;
+        }
+        // One by one, as far as is reasonable.
+        for descriptor in 3..65_536 {
+            // SAFETY: no memory is touched; a closed one is an error.
+            unsafe {
+                let flags = libc::fcntl(descriptor, libc::F_GETFD);
+                if flags >= 0 {
+                    libc::fcntl(descriptor, libc::F_SETFD, flags | libc::FD_CLOEXEC);
+                }
+            }
+        }
+    }
+
+    /// All signals to their default, and none blocked. Last, so that no
+    /// handler of the worker's runs before.
+    pub(super) fn default_signals() {
+        // SAFETY: all-zero bytes are a valid `sigaction` (the default action)
+        // and a valid empty set; pointers are to live variables. The C library
+        // refuses what cannot be set (KILL, STOP, its own two).
+        unsafe {
+            let action: libc::sigaction = std::mem::zeroed();
+            for signal in 1..=64 {
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            }
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        }
+    }
+
+    /// Whether this process ignores the end of its children, so that none of
+    /// them can be waited for; if so, it no longer does.
+    pub(in super::super) fn wait_for_children() -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut action) != 0 {
+                return false;
+            }
+            let ignored =
+                action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0;
+            if ignored {
+                action.sa_flags &= !libc::SA_NOCLDWAIT;
+                if action.sa_sigaction == libc::SIG_IGN {
+                    action.sa_sigaction = libc::SIG_DFL;
+                }
+                libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut());
+            }
+            ignored
+        }
+    }
+
+    fn succeeded(yes: bool) -> io::Result<()> {
+        if yes {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+}
+
+pub(crate) use sys::wait_for_children;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_set_up_are_told_from_those_of_exec() {
+        let missing = io::Error::from_raw_os_error(libc::ENOENT);
+        assert_eq!(decode(missing).unwrap().raw_os_error(), Some(libc::ENOENT));
+        let missing = io::Error::from_raw_os_error(libc::ENOENT);
+        let failure = decode(staged(DIRECTORY, &missing)).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "cannot change to the working directory in the new process"
+        );
+    }
+}

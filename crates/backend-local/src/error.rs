@@ -1,0 +1,220 @@
+//! Everything that can go wrong, one variant for each step, and what it is in
+//! the words of the contract.
+
+use std::io;
+use std::path::PathBuf;
+
+use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use rustix::io::Errno;
+
+use crate::machine::Controller;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot {step} {}", path.display())]
+    File {
+        step: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{} is not a directory of its own, but a link or a file", .0.display())]
+    BaseNotADirectory(PathBuf),
+    #[error("{} belongs to user {owner}, not to user {own}", path.display())]
+    BaseForeign { path: PathBuf, owner: u32, own: u32 },
+    #[error("{} has mode {mode:o}: others may use it", path.display())]
+    BaseOpen { path: PathBuf, mode: u32 },
+    #[error("{} exists already", .0.display())]
+    Occupied(PathBuf),
+    #[error("cannot set up the cgroup {}", path.display())]
+    Cgroup { path: PathBuf, source: io::Error },
+    #[error("no cgroup of version 2 can be made by this user on this machine")]
+    NoCgroup,
+    #[error(
+        "no cgroup with the controller `{}` can be made by this user on this machine, so `{}` cannot be set",
+        .0.name(), .0.option()
+    )]
+    NoLimit(Controller),
+    #[error("there are no images on this backend, so `{attribute}` cannot be `{value}`")]
+    NoImages {
+        attribute: &'static str,
+        value: String,
+    },
+    #[error("this machine has `{attribute}` `{own}`, not `{value}`")]
+    OtherMachine {
+        attribute: &'static str,
+        value: String,
+        own: &'static str,
+    },
+    #[error("the instance already has a script, so it is stale")]
+    Stale,
+    #[error("there is no script yet")]
+    NoScript,
+    #[error("the script was run before")]
+    RunBefore,
+    #[error("the script has not been run")]
+    NotRun,
+    #[error("the instance is stopped")]
+    Stopped,
+    #[error("the environment variable `{0}` is set by the backend itself")]
+    ReservedVariable(&'static str),
+    #[error(
+        "the environment is too large: {0} bytes with the arguments, more than the kernel takes"
+    )]
+    EnvironmentTooLarge(usize),
+    #[error("cannot make the pipe for the output")]
+    Pipe(#[source] io::Error),
+    #[error("cannot begin a process")]
+    Spawn(#[source] io::Error),
+    #[error("cannot {step} in the new process")]
+    ChildSetup {
+        step: &'static str,
+        source: io::Error,
+    },
+    #[error("cannot send {signal} to the script")]
+    Signal {
+        signal: backend_core::Signal,
+        source: io::Error,
+    },
+    #[error("{} is not a place of this provider", .0.display())]
+    OtherPlace(PathBuf),
+    #[error("may be left: {}", .0.join("; "))]
+    Leftover(Vec<String>),
+    #[error("the start was cancelled")]
+    Cancelled,
+    #[error("the runtime ended")]
+    RuntimeEnded,
+}
+
+impl Failure {
+    /// A failure of a step on a file.
+    pub(crate) fn file(
+        step: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::File {
+            step,
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+
+    /// The error of the contract, for this operation.
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        let kind = self.kind();
+        let hint = self.hint();
+        let retryable = kind == ErrorKind::Exhausted;
+        let mut error = Error::failed(kind, "local", operation, self);
+        if let Some(hint) = hint {
+            error = error.with_hint(hint);
+        }
+        if retryable {
+            error = error.retryable();
+        }
+        error
+    }
+
+    /// The error of the contract, for this operation on this instance.
+    pub(crate) fn on(self, id: &InstanceId, operation: Operation) -> Error {
+        self.during(operation).on_instance(id)
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File { source, .. }
+            | Self::Cgroup { source, .. }
+            | Self::Pipe(source)
+            | Self::Spawn(source)
+            | Self::ChildSetup { source, .. }
+            | Self::Signal { source, .. } => kind_of(source),
+            Self::BaseNotADirectory(_)
+            | Self::BaseForeign { .. }
+            | Self::BaseOpen { .. }
+            | Self::NoCgroup => ErrorKind::Unsuitable,
+            Self::NoLimit(_) | Self::NoImages { .. } => ErrorKind::Unsupported,
+            Self::OtherMachine { .. }
+            | Self::ReservedVariable(_)
+            | Self::EnvironmentTooLarge(_)
+            | Self::OtherPlace(_) => ErrorKind::InvalidInput,
+            Self::Occupied(_) | Self::Stale => ErrorKind::Stale,
+            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
+                ErrorKind::InvalidState
+            }
+            Self::Leftover(_) => ErrorKind::Leftover,
+            Self::Cancelled | Self::RuntimeEnded => ErrorKind::Cancelled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::BaseOpen { path, .. } => Some(format!(
+                "run `chmod 700 {}`, or choose another place with the option `directory`",
+                path.display()
+            )),
+            Self::BaseNotADirectory(_) | Self::BaseForeign { .. } => {
+                Some("choose another place with the option `directory`".into())
+            }
+            Self::File { source, .. } => match kind_of(source) {
+                ErrorKind::Exhausted => {
+                    Some("make room, or choose another place with the option `directory`".into())
+                }
+                ErrorKind::Denied => {
+                    Some("choose a place that can be written with the option `directory`".into())
+                }
+                _ => None,
+            },
+            Self::NoLimit(_) => Some(
+                "run the worker in a delegated cgroup (`systemd-run --user --scope -p Delegate=yes`), as root, or without the limit".into(),
+            ),
+            Self::NoCgroup => Some("leave the option `containment` at `auto`".into()),
+            Self::NoImages { .. } => {
+                Some("choose a backend that has images, such as `docker`".into())
+            }
+            Self::Leftover(_) => Some("`worker reap` tries again".into()),
+            _ => None,
+        }
+    }
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    let Some(errno) = error.raw_os_error().map(Errno::from_raw_os_error) else {
+        return ErrorKind::Io;
+    };
+    match errno {
+        Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => {
+            ErrorKind::Exhausted
+        }
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorKind::Denied,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_may_be_retried_and_a_read_only_one_not() {
+        let failure = |errno: Errno| {
+            Failure::file("write", "/x", io::Error::from(errno)).during(Operation::Upload)
+        };
+        let full = failure(Errno::NOSPC);
+        assert_eq!(
+            (full.kind(), full.is_retryable()),
+            (ErrorKind::Exhausted, true)
+        );
+        let read_only = failure(Errno::ROFS);
+        assert_eq!(
+            (read_only.kind(), read_only.is_retryable()),
+            (ErrorKind::Denied, false)
+        );
+        assert!(read_only.hint().unwrap().contains("directory"));
+    }
+
+    #[test]
+    fn each_level_says_its_own_and_not_its_source() {
+        let error = Failure::Spawn(io::Error::from(Errno::AGAIN)).during(Operation::Run);
+        let text = backend_core::Chain(&error).to_string();
+        assert_eq!(text.matches("temporarily unavailable").count(), 1, "{text}");
+    }
+}

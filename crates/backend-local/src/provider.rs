@@ -1,0 +1,126 @@
+//! The provider: makes, finds and removes instances below one directory.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use backend_core::{
+    Capabilities, Error, Found, Instance, Janitor, Operation, Options, Phase, Progress, Provider,
+    ProviderConfig, Result, StartAttributes, StartContext,
+};
+
+use crate::attributes;
+use crate::error::Failure;
+use crate::instance::{LocalInstance, Parts, blocking};
+use crate::options::LocalOptions;
+use crate::place::Place;
+
+/// Starts process groups on this machine.
+#[derive(Debug)]
+pub struct LocalProvider {
+    janitor: Janitor,
+    place: Arc<Place>,
+}
+
+impl LocalProvider {
+    /// A provider with these options. Nothing is looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` if the current directory, by which a relative
+    /// `directory` is meant, is gone.
+    pub fn new(options: LocalOptions) -> Result<Self> {
+        Ok(Self {
+            janitor: Janitor::new(),
+            place: Arc::new(Place::new(options).map_err(failed(Operation::Configure))?),
+        })
+    }
+
+    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
+        let options = LocalOptions::parse("local", config)?;
+        Ok(Arc::new(Self::new(options)?))
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    fn capabilities(&self) -> Capabilities {
+        self.place.capabilities()
+    }
+
+    async fn setup(&self) -> Result<()> {
+        let place = self.place.clone();
+        blocking(move || place.check())
+            .await
+            .and_then(|result| result)
+            .map_err(failed(Operation::Setup))
+    }
+
+    async fn start(
+        &self,
+        attributes: &StartAttributes,
+        context: &StartContext,
+    ) -> Result<Box<dyn Instance>> {
+        let began = Instant::now();
+        attributes::check(attributes).map_err(failed(Operation::Start))?;
+        for attribute in attributes::without_effect(attributes) {
+            let text = format!("`{attribute}` has no effect: there are no images on this backend");
+            context.progress.report(Progress::new(Phase::Notice, text));
+        }
+        let news = |phase| Progress::new(phase, context.id.as_str());
+        context.progress.report(news(Phase::Creating));
+        let (place, janitor) = (self.place.clone(), self.janitor.clone());
+        let (id, kept, marks) = (context.id.clone(), context.keep, context.marks());
+        let starting = self.janitor.own(move |cancelled| async move {
+            let made = blocking(move || {
+                let remains = place.make(&marks)?;
+                if cancelled.is_cancelled() {
+                    remains.remove(None)?;
+                    return Err(Failure::Cancelled);
+                }
+                Ok((remains, place.options(), place.account()))
+            });
+            let (remains, options, account) = made
+                .await
+                .and_then(|result| result)
+                .map_err(|failure| failure.on(&id, Operation::Start))?;
+            Ok(LocalInstance::new(Parts {
+                id,
+                kept,
+                began,
+                janitor,
+                options,
+                account,
+                remains,
+            }))
+        });
+        let instance = starting.await?;
+        context.progress.report(news(Phase::Ready));
+        Ok(Box::new(instance))
+    }
+
+    async fn list(&self) -> Result<Vec<Found>> {
+        let place = self.place.clone();
+        blocking(move || place.find())
+            .await
+            .and_then(|result| result)
+            .map_err(failed(Operation::List))
+    }
+
+    async fn remove(&self, found: &Found) -> Result<()> {
+        let (place, found) = (self.place.clone(), found.clone());
+        let id = found.marks.instance.clone();
+        blocking(move || place.remove(&found))
+            .await
+            .and_then(|result| result)
+            .map_err(|failure| failure.on(&id, Operation::Remove))
+    }
+
+    async fn settle(&self) {
+        self.janitor.settle().await;
+    }
+}
+
+fn failed(operation: Operation) -> impl Fn(Failure) -> Error {
+    move |failure| failure.during(operation)
+}
