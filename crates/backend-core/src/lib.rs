@@ -49,6 +49,8 @@
 pub mod interpreter;
 pub mod quote;
 pub mod reap;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 mod attributes;
 mod capability;
