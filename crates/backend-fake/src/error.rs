@@ -1,0 +1,68 @@
+//! Everything that can fail, on purpose or by misuse.
+
+use backend_core::{Error, ErrorKind, InstanceId, Operation};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FakeError {
+    #[error("{0}")]
+    Setup(String),
+    #[error("{0}")]
+    Start(String),
+    #[error("a failure that passes, as configured by `start-failures`")]
+    StartPasses,
+    #[error("there are no images: nothing is executed")]
+    Image,
+    #[error("the start was cancelled")]
+    StartCancelled,
+    #[error("previous build artifacts found on stale vm")]
+    Stale,
+    #[error("{0}")]
+    Upload(String),
+    #[error("{0}")]
+    Run(String),
+    #[error("no script was uploaded")]
+    NoScript(Operation),
+    #[error("the script has not begun")]
+    NotBegun(Operation),
+    #[error("another upload is under way")]
+    Uploading,
+    #[error("a script was run already")]
+    RunTwice,
+    #[error("the instance was stopped")]
+    Stopped(Operation),
+    #[error("the instance is left behind, as configured by `stop-failures`")]
+    Stop(Operation),
+    #[error("{0}")]
+    List(String),
+}
+
+impl FakeError {
+    /// The contract's error; the only place where one is made.
+    pub(crate) fn into_error(self, instance: Option<&InstanceId>) -> Error {
+        use ErrorKind as Kind;
+        let (kind, operation) = match &self {
+            Self::Setup(_) => (Kind::Unreachable, Operation::Setup),
+            Self::Start(_) => (Kind::Unsuitable, Operation::Start),
+            Self::StartPasses => (Kind::Unreachable, Operation::Start),
+            Self::Image => (Kind::Unsupported, Operation::Start),
+            Self::StartCancelled => (Kind::Cancelled, Operation::Start),
+            Self::Stale => (Kind::Stale, Operation::Upload),
+            Self::Upload(_) => (Kind::Exhausted, Operation::Upload),
+            Self::Uploading => (Kind::InvalidState, Operation::Upload),
+            Self::Run(_) => (Kind::Exhausted, Operation::Run),
+            Self::RunTwice => (Kind::InvalidState, Operation::Run),
+            Self::NoScript(operation) | Self::NotBegun(operation) | Self::Stopped(operation) => {
+                (Kind::InvalidState, *operation)
+            }
+            Self::Stop(operation) => (Kind::Leftover, *operation),
+            Self::List(_) => (Kind::Unreachable, Operation::List),
+        };
+        let passes = matches!(self, Self::StartPasses);
+        let mut error = Error::failed(kind, "fake", operation, self);
+        if let Some(instance) = instance {
+            error = error.on_instance(instance);
+        }
+        if passes { error.retryable() } else { error }
+    }
+}

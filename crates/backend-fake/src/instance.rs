@@ -1,0 +1,204 @@
+//! One simulated instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backend_core::{
+    Instance, InstanceId, Janitor, LossCause, Once, Operation, OutputSink, Result, RunOptions,
+    RunResult, Signal,
+};
+
+use crate::error::FakeError;
+use crate::place::{Place, Removal, Signals, Slot, State};
+use crate::run::Simulation;
+
+/// The handle of one simulated instance.
+#[derive(Debug)]
+pub(crate) struct FakeInstance {
+    slot: Arc<Slot>,
+    place: Arc<Place>,
+    janitor: Janitor,
+    stop: Arc<Once>,
+    startup_duration: Duration,
+    /// Whether it was handed over: one that never was is no loss to warn of.
+    ready: bool,
+}
+
+impl FakeInstance {
+    pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>, janitor: Janitor) -> Self {
+        Self {
+            slot,
+            place,
+            janitor,
+            stop: Arc::new(Once::new()),
+            startup_duration: Duration::ZERO,
+            ready: false,
+        }
+    }
+
+    /// It can take a script.
+    pub(crate) fn is_ready(&mut self, startup_duration: Duration) {
+        self.startup_duration = startup_duration;
+        self.ready = true;
+    }
+
+    /// Its start has failed: it is removed.
+    pub(crate) fn never_was(&self) {
+        self.place.remove(&self.slot.marks, LossCause::Stopped);
+    }
+
+    fn error(&self, error: FakeError) -> backend_core::Error {
+        error.into_error(Some(&self.slot.marks.instance))
+    }
+
+    /// What is done to remove it, once.
+    fn removal(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (slot, place) = (self.slot.clone(), self.place.clone());
+        async move {
+            if place.options.stop_hang {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(place.options.stop_duration).await;
+            match place.remove(&slot.marks, LossCause::Stopped) {
+                Removal::Gone => Ok(()),
+                Removal::Failed => {
+                    Err(FakeError::Stop(Operation::Stop).into_error(Some(&slot.marks.instance)))
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Instance for FakeInstance {
+    fn id(&self) -> &InstanceId {
+        &self.slot.marks.instance
+    }
+
+    fn image_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn startup_duration(&self) -> Duration {
+        self.startup_duration
+    }
+
+    async fn upload_script(&self, _: &[u8]) -> Result<()> {
+        let options = &self.place.options;
+        let used_before = options.stale;
+        self.slot
+            .change(|state| match state {
+                State::Empty if used_before => Err(FakeError::Stale),
+                State::Empty => Ok(State::Uploading),
+                State::Uploading => Err(FakeError::Uploading),
+                State::Uploaded | State::Running(_) | State::Ended => Err(FakeError::Stale),
+                State::Gone(_) => Err(FakeError::Stopped(Operation::Upload)),
+            })
+            .map_err(|error| self.error(error))?;
+        // Until it is through, there is no script, also after a drop.
+        let undo = Undo(&self.slot);
+        let mut state = self.slot.watch();
+        tokio::select! {
+            biased;
+            _ = state.wait_for(|state| matches!(state, State::Gone(_))) => {
+                return Err(self.error(FakeError::Stopped(Operation::Upload)));
+            }
+            () = upload_takes(options.upload_duration, options.upload_hang) => {}
+        }
+        if let Some(text) = &options.upload_error {
+            return Err(self.error(FakeError::Upload(text.clone())));
+        }
+        self.slot
+            .change(|state| match state {
+                State::Uploading => Ok(State::Uploaded),
+                _ => Err(FakeError::Stopped(Operation::Upload)),
+            })
+            .map_err(|error| self.error(error))?;
+        drop(undo);
+        Ok(())
+    }
+
+    async fn run_script(
+        &self,
+        options: &RunOptions,
+        sink: &mut dyn OutputSink,
+    ) -> Result<RunResult> {
+        let run_error = self.place.options.run_error.clone();
+        // Before the script runs, so that no signal is missed.
+        let state = self.slot.watch();
+        self.slot
+            .change(|state| match state {
+                State::Uploaded => match run_error {
+                    Some(text) => Err(FakeError::Run(text)),
+                    None => Ok(State::Running(Signals::default())),
+                },
+                State::Empty | State::Uploading => Err(FakeError::NoScript(Operation::Run)),
+                State::Running(_) | State::Ended => Err(FakeError::RunTwice),
+                State::Gone(_) => Err(FakeError::Stopped(Operation::Run)),
+            })
+            .map_err(|error| self.error(error))?;
+        let simulation = Simulation::new(&self.place.options, state, options.drain_window);
+        let result = simulation.run(sink, || self.slot.end_script()).await;
+        Ok(result)
+    }
+
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        self.slot
+            .change(|state| match state {
+                State::Running(sent) => Ok(State::Running(sent.with(signal))),
+                State::Ended => Ok(State::Ended),
+                State::Empty | State::Uploading | State::Uploaded => {
+                    Err(FakeError::NotBegun(Operation::Signal))
+                }
+                State::Gone(_) => Err(FakeError::Stopped(Operation::Signal)),
+            })
+            .map_err(|error| self.error(error))
+    }
+
+    async fn processes(&self) -> Result<Option<String>> {
+        match self.slot.state() {
+            State::Running(_) => Ok(Some("1 the simulated script\n".into())),
+            State::Gone(_) => Err(self.error(FakeError::Stopped(Operation::Processes))),
+            State::Empty | State::Uploading | State::Uploaded | State::Ended => Ok(None),
+        }
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.stop.run(&self.janitor, self.removal()).await
+    }
+}
+
+impl Drop for FakeInstance {
+    fn drop(&mut self) {
+        if matches!(self.slot.state(), State::Gone(_)) || self.stop.begun() {
+            return;
+        }
+        if self.ready {
+            tracing::warn!(instance = %self.id(), "an instance was dropped without stop; it is removed");
+        }
+        let (stop, janitor, removal) = (self.stop.clone(), self.janitor.clone(), self.removal());
+        self.janitor.spawn(async move {
+            if let Err(error) = stop.run(&janitor, removal).await {
+                tracing::warn!(error = %backend_core::Chain(&error), "an instance is left behind");
+            }
+        });
+    }
+}
+
+async fn upload_takes(duration: Duration, hang: bool) {
+    if hang {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(duration).await;
+}
+
+/// Takes back an upload that did not come to its end.
+struct Undo<'a>(&'a Slot);
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        self.0
+            .go_on(|state| state == State::Uploading, State::Empty);
+    }
+}
