@@ -234,9 +234,10 @@ impl Error {
             texts.push(rewrite(&reason.to_string()));
             next = reason.source();
         }
-        let reasons = texts.into_iter().rev().fold(None, |source, text| {
-            Some(Arc::new(Reason { text, source }))
-        });
+        let reasons = texts
+            .into_iter()
+            .rev()
+            .fold(None, |source, text| Some(Arc::new(Reason { text, source })));
         let mapped = |text: &Option<String>| text.as_deref().map(&rewrite);
         Self(Arc::new(Inner {
             instance: mapped(&self.0.instance),
@@ -307,7 +308,9 @@ impl fmt::Display for Reason {
 
 impl StdError for Reason {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -384,7 +387,10 @@ mod tests {
             Chain(&masked).to_string(),
             "failed to start an instance on backend `docker`: *** was refused"
         );
-        assert_eq!((masked.kind(), masked.hint()), (ErrorKind::NotFound, Some("not ***")));
+        assert_eq!(
+            (masked.kind(), masked.hint()),
+            (ErrorKind::NotFound, Some("not ***"))
+        );
         assert!(masked.is_retryable());
     }
 }

@@ -1,0 +1,160 @@
+//! How a run is watched, and how it is ended: note, TERM, grace, KILL, stop.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use backend_core::{Chain, ErrorKind, Instance, Result, RunResult, Signal};
+
+use crate::pipeline::{Alarm, Gauge};
+use crate::{Cancel, CancelCause, EventKind, EventLog, Limit, Limits};
+
+/// How long the listing before the first signal may take.
+const LISTING_PATIENCE: Duration = Duration::from_secs(2);
+/// How long sending a signal may take.
+const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a run may take to return after KILL, beside its drain window.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a run is ended before its script ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    Limit(Limit),
+    Cancel(CancelCause),
+}
+
+/// A run under way.
+pub(crate) type Running<'a> = Pin<&'a mut (dyn Future<Output = Result<RunResult>> + Send)>;
+
+/// What is needed to watch a run.
+pub(crate) struct Watch<'a> {
+    pub(crate) instance: &'a dyn Instance,
+    pub(crate) limits: &'a Limits,
+    pub(crate) gauge: &'a Gauge,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) events: &'a EventLog,
+}
+
+/// How a watched run came to its end.
+pub(crate) struct Watched {
+    /// What the run returned; `None` if it had not even after a stop.
+    pub(crate) result: Option<Result<RunResult>>,
+    /// What ended it, if it was not the script by itself.
+    pub(crate) trigger: Option<Trigger>,
+}
+
+impl Watch<'_> {
+    /// Waits for the end of the run, and brings it about if a limit is
+    /// reached or the job is cancelled. An end that was seen wins over a
+    /// limit in the same instant.
+    pub(crate) async fn to_the_end(&self, mut run: Running<'_>) -> Watched {
+        let trigger = tokio::select! {
+            biased;
+            result = &mut run => return Watched { result: Some(result), trigger: None },
+            trigger = self.trigger() => trigger,
+        };
+        self.events.emit(match trigger {
+            Trigger::Limit(limit) => EventKind::LimitReached { limit },
+            Trigger::Cancel(cause) => EventKind::Cancelled { cause },
+        });
+        // Until the first signal, the script may still end by itself.
+        tokio::select! {
+            biased;
+            result = &mut run => return Watched { result: Some(result), trigger: None },
+            () = self.note() => {}
+        }
+        let result = self.end(run).await;
+        Watched {
+            result,
+            trigger: Some(trigger),
+        }
+    }
+
+    async fn trigger(&self) -> Trigger {
+        tokio::select! {
+            biased;
+            cause = self.cancel.requested() => Trigger::Cancel(cause),
+            alarm = self.gauge.alarm() => match alarm {
+                Alarm::OutputLimit => Trigger::Limit(Limit::Output),
+                Alarm::SinkFailed => Trigger::Cancel(CancelCause::OutputClosed),
+            },
+            () = after(self.limits.hard) => Trigger::Limit(Limit::Hard),
+            () = self.silence() => Trigger::Limit(Limit::Silence),
+        }
+    }
+
+    async fn silence(&self) {
+        match self.limits.silence {
+            Some(silence) => self.gauge.silent_for(silence).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells what runs, for who has to find out why it hung.
+    async fn note(&self) {
+        tokio::select! {
+            biased;
+            () = self.cancel.urgent() => {}
+            listing = tokio::time::timeout(LISTING_PATIENCE, self.instance.processes()) => {
+                if let Ok(Ok(Some(listing))) = listing {
+                    self.events.emit(EventKind::Processes { listing });
+                }
+            }
+        }
+    }
+
+    async fn end(&self, mut run: Running<'_>) -> Option<Result<RunResult>> {
+        let graceful = async {
+            if self.send(Signal::TERM).await {
+                tokio::time::sleep(self.limits.grace).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            result = &mut run => return Some(result),
+            () = self.cancel.urgent() => {}
+            () = graceful => {}
+        }
+        let forceful = async {
+            if self.send(Signal::KILL).await {
+                tokio::time::sleep(self.limits.drain + END_PATIENCE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            result = &mut run => return Some(result),
+            () = forceful => {}
+        }
+        // The last rung: the run returns because its instance goes. The stop
+        // that every job ends with reports what may be left.
+        let stopping = async {
+            self.instance.stop().await.ok();
+            tokio::time::sleep(END_PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            result = &mut run => Some(result),
+            () = stopping => None,
+        }
+    }
+
+    /// Sends a signal, and says whether there is anything to wait for: a
+    /// backend that cannot signal at all can only be stopped.
+    async fn send(&self, signal: Signal) -> bool {
+        let sent = tokio::time::timeout(SIGNAL_PATIENCE, self.instance.signal(signal)).await;
+        let error = match &sent {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Chain(error).to_string()),
+            Err(_) => Some("sending it took too long".to_owned()),
+        };
+        self.events.emit(EventKind::SignalSent { signal, error });
+        !matches!(sent, Ok(Err(error)) if error.kind() == ErrorKind::Unsupported)
+    }
+}
+
+/// Waits for `limit`, forever if there is none.
+async fn after(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}

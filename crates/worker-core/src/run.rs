@@ -1,0 +1,282 @@
+//! One job from start to stop: the sequence.
+
+use std::time::Duration;
+
+use backend_core::{
+    Error, Instance, Loss, LossCause, Outcome, OutputSink, ProgressReporter, Provider, RunOptions,
+    RunResult, StartContext,
+};
+use tokio::time::Instant;
+
+use crate::ladder::{Trigger, Watch, Watched};
+use crate::pipeline::{OutputSummary, Pipeline};
+use crate::{Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Limit, Step};
+
+/// Runs one job on an instance of its own: start, upload, run, and stop,
+/// always.
+///
+/// Whatever happens, there is one result, and by then the instance is removed
+/// or [`JobResult::stop_error`] says what may be left of it. Call
+/// [`Provider::settle`] before the process ends.
+///
+/// # Cancel safety
+///
+/// Cancel by `cancel`, which ends the script with grace. A dropped future
+/// ends nothing gracefully, but the instance is removed all the same by a task
+/// of the provider.
+pub async fn run_job(
+    provider: &dyn Provider,
+    job: &Job,
+    sink: &mut dyn OutputSink,
+    events: &EventLog,
+    cancel: &Cancel,
+) -> JobResult {
+    let began = Instant::now();
+    let mut result = JobResult::empty();
+    let events = &events.masking(&job.secrets);
+    let mut pipeline = Pipeline::new(sink, job);
+    let steps = Steps {
+        provider,
+        job,
+        events,
+        cancel,
+    };
+    match steps.start(&mut result).await {
+        Ok(instance) => {
+            steps
+                .upload_and_run(&*instance, &mut pipeline, &mut result)
+                .await;
+            steps.stop(&*instance, &mut result).await;
+        }
+        Err(ended) => ended.tell(&mut result, Step::Start),
+    }
+    let output = pipeline.finish().await;
+    tell_output(&mut result, output);
+    result.mask(&job.secrets);
+    result.durations.total = began.elapsed();
+    events.emit(EventKind::JobEnded {
+        ended_by: result.ended_by,
+    });
+    result
+}
+
+/// Why a step before the run did not come to its end.
+enum Ended {
+    Failed(Error),
+    Limit(Limit),
+    Cancel(CancelCause),
+}
+
+struct Steps<'a> {
+    provider: &'a dyn Provider,
+    job: &'a Job,
+    events: &'a EventLog,
+    cancel: &'a Cancel,
+}
+
+impl Steps<'_> {
+    async fn start(&self, result: &mut JobResult) -> Result<Box<dyn Instance>, Ended> {
+        let mut context = StartContext::new().lifetime(self.job.limits.lifetime());
+        context.job.clone_from(&self.job.name);
+        let events = self.events.clone();
+        context.progress = ProgressReporter::new(move |progress| {
+            events.emit(EventKind::Progress(progress));
+        });
+        if let Some(owner) = &self.job.owner {
+            context = context.owner(owner.clone());
+        }
+        let start = self.provider.start(&self.job.attributes, &context);
+        let (started, duration) = self
+            .step(
+                Step::Start,
+                (self.job.limits.startup, Limit::Startup),
+                start,
+            )
+            .await;
+        result.durations.start = duration;
+        let instance = started?;
+        result.instance = Some(instance.id().to_string());
+        result.image = instance.image_name().map(str::to_owned);
+        self.events.emit(EventKind::InstanceReady {
+            instance: instance.id().to_string(),
+            image: result.image.clone(),
+        });
+        Ok(instance)
+    }
+
+    async fn upload_and_run(
+        &self,
+        instance: &dyn Instance,
+        pipeline: &mut Pipeline<'_>,
+        result: &mut JobResult,
+    ) {
+        let upload = instance.upload_script(&self.job.script);
+        let (uploaded, duration) = self
+            .step(
+                Step::Upload,
+                (self.job.limits.upload, Limit::Upload),
+                upload,
+            )
+            .await;
+        result.durations.upload = duration;
+        if let Err(ended) = uploaded {
+            return ended.tell(result, Step::Upload);
+        }
+
+        let began = Instant::now();
+        self.events.emit(EventKind::StepStarted { step: Step::Run });
+        let options = RunOptions {
+            environment: self.job.environment.clone(),
+            drain_window: self.job.limits.drain,
+        };
+        let gauge = pipeline.gauge();
+        let watch = Watch {
+            instance,
+            limits: &self.job.limits,
+            gauge: &gauge,
+            cancel: self.cancel,
+            events: self.events,
+        };
+        let watched = {
+            let run = std::pin::pin!(instance.run_script(&options, pipeline));
+            watch.to_the_end(run).await
+        };
+        result.durations.run = began.elapsed();
+        tell_run(result, watched);
+        if let Some(outcome) = &result.outcome {
+            self.events.emit(EventKind::RunEnded {
+                outcome: outcome.clone(),
+            });
+            self.ended(Step::Run, result.durations.run);
+        }
+    }
+
+    async fn stop(&self, instance: &dyn Instance, result: &mut JobResult) {
+        let began = Instant::now();
+        self.events
+            .emit(EventKind::StepStarted { step: Step::Stop });
+        let stopped = instance.stop().await;
+        result.durations.stop = began.elapsed();
+        match stopped {
+            Ok(()) => self.ended(Step::Stop, result.durations.stop),
+            Err(error) => {
+                self.failed(Step::Stop, &error);
+                result.stop_error = Some(error);
+            }
+        }
+    }
+
+    /// Runs a step before the run within its limit, unless the job is
+    /// cancelled. An end that was seen wins.
+    async fn step<T>(
+        &self,
+        step: Step,
+        (patience, limit): (Duration, Limit),
+        work: impl Future<Output = backend_core::Result<T>>,
+    ) -> (Result<T, Ended>, Duration) {
+        let began = Instant::now();
+        self.events.emit(EventKind::StepStarted { step });
+        let ended = tokio::select! {
+            biased;
+            // A cancel that came first must win over work that would begin now.
+            cause = self.cancel.requested() => {
+                self.events.emit(EventKind::Cancelled { cause });
+                Err(Ended::Cancel(cause))
+            }
+            done = work => done.map_err(|error| {
+                self.failed(step, &error);
+                Ended::Failed(error)
+            }),
+            () = tokio::time::sleep(patience) => {
+                self.events.emit(EventKind::LimitReached { limit });
+                Err(Ended::Limit(limit))
+            }
+        };
+        if ended.is_ok() {
+            self.ended(step, began.elapsed());
+        }
+        (ended, began.elapsed())
+    }
+
+    fn ended(&self, step: Step, duration: Duration) {
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.events.emit(EventKind::StepEnded { step, duration_ms });
+    }
+
+    fn failed(&self, step: Step, error: &Error) {
+        let error = backend_core::Chain(error).to_string();
+        self.events.emit(EventKind::StepFailed { step, error });
+    }
+}
+
+impl Ended {
+    fn tell(self, result: &mut JobResult, step: Step) {
+        result.step = Some(step);
+        match self {
+            Self::Failed(error) => result.error = Some(error),
+            Self::Limit(limit) => {
+                result.ended_by = EndedBy::Timeout;
+                result.limit = Some(limit);
+            }
+            Self::Cancel(cause) => {
+                result.ended_by = EndedBy::Cancel;
+                result.cancelled_by = Some(cause);
+            }
+        }
+    }
+}
+
+fn tell_run(result: &mut JobResult, watched: Watched) {
+    match watched.result {
+        Some(Ok(run)) => tell_run_result(result, run),
+        Some(Err(error)) => {
+            result.step = Some(Step::Run);
+            result.error = Some(error);
+        }
+        None => {
+            let loss = Loss::new(
+                LossCause::Stopped,
+                "the run did not return although its instance was stopped",
+            );
+            tell_run_result(result, RunResult::lost(loss, 0));
+        }
+    }
+    match watched.trigger {
+        Some(Trigger::Limit(Limit::Output)) => {
+            result.ended_by = EndedBy::OutputLimit;
+            result.limit = Some(Limit::Output);
+        }
+        Some(Trigger::Limit(limit)) => {
+            result.ended_by = EndedBy::Timeout;
+            result.limit = Some(limit);
+        }
+        Some(Trigger::Cancel(cause)) => {
+            result.ended_by = EndedBy::Cancel;
+            result.cancelled_by = Some(cause);
+        }
+        None => {}
+    }
+}
+
+fn tell_run_result(result: &mut JobResult, run: RunResult) {
+    result.ended_by = match &run.outcome {
+        Outcome::Lost(_) => EndedBy::Lost,
+        _ if run.ended_by_engine => EndedBy::Engine,
+        Outcome::Exited { .. } => EndedBy::Script,
+        Outcome::Signaled { oom: true, .. } => EndedBy::OutOfMemory,
+        Outcome::Signaled { oom: false, .. } => EndedBy::Signal,
+    };
+    result.exit_code = run.exit_code();
+    result.oom_seen = run.oom_seen || result.ended_by == EndedBy::OutOfMemory;
+    result.output_complete = run.output_complete;
+    result.leftovers = run.leftovers;
+    result.reconnects = run.reconnects;
+    result.outcome = Some(run.outcome);
+}
+
+fn tell_output(result: &mut JobResult, output: OutputSummary) {
+    result.output_bytes = output.bytes;
+    result.output_sha256 = output.sha256;
+    result.output_truncated = output.truncated;
+    result.output_complete &= !output.sink_failed;
+}
