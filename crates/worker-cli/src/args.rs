@@ -1,0 +1,342 @@
+//! The command line, as data: help, man pages and completions come from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backend_core::{ByteSize, OwnerId};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs a script on a disposable compute instance: a process here, a
+/// container, a machine over SSH, or something behind an HTTP API. It streams
+/// the output, says truthfully how the script ended, and leaves nothing
+/// behind.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worker",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Run `worker help COMMAND` for more, with examples.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Say nothing but errors on standard error
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more on standard error; twice for debugging
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a script on an instance of its own
+    #[command(after_long_help = RUN_EXAMPLES)]
+    Run(Box<RunArguments>),
+    /// List the backends of this program, or the options of one
+    Backends(BackendsArguments),
+    /// List the instances that exist, alive or left behind
+    Ps(PsArguments),
+    /// Remove the instances that dead workers left behind
+    #[command(after_long_help = REAP_RULES)]
+    Reap(ReapArguments),
+    /// Run the behaviour suite against a backend, for authors of backends
+    Conformance(ConformanceArguments),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  worker run build.sh                       a script, as a process of this machine
+  worker run -c 'make test'                 a line of shell
+  generate | worker run -                   a script from standard input
+  worker run -e MODE=fast --hard-timeout 10m build.sh
+  worker run -b fake -o exit-code=3 build.sh    a rehearsal
+
+Standard output is the script's output and nothing else.
+
+Exit status:
+  the script's own exit code, or
+  128+n  a signal ended the script (137 also for a lack of memory)
+  124    a limit ended it: startup, upload, hard, silence or output
+  125    it never began
+  75     it may have begun, and how it ended is not known
+  130, 143, 129   the job was cancelled by INT, TERM or HUP
+  141    the job was cancelled because its output could not be written
+  2      the command line is wrong
+`--result FILE` tells for sure which of these it was.";
+
+const REAP_RULES: &str = "\
+An instance of yours is removed when the worker that made it is dead, or when
+it is past its expiry (all limits of its job and 10 minutes; 24 hours without
+a hard limit). Nothing younger than a minute is removed, and nothing of another
+owner unless --all-owners is given and it is past its expiry.";
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendSelection {
+    /// The backend to use
+    #[arg(
+        long,
+        short,
+        value_name = "ALIAS",
+        env = "WORKER_BACKEND",
+        default_value = "local"
+    )]
+    pub(crate) backend: String,
+    #[command(flatten)]
+    pub(crate) options: BackendOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendOptions {
+    /// An option of the backend; may be repeated (`worker backends ALIAS` lists them)
+    #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) options: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The script: a path, or `-` for standard input
+    #[arg(
+        value_name = "SCRIPT",
+        required_unless_present = "command",
+        conflicts_with = "command"
+    )]
+    pub(crate) script: Option<PathBuf>,
+    /// The script's text, in place of a path
+    #[arg(long, short = 'c', value_name = "TEXT")]
+    pub(crate) command: Option<String>,
+    #[command(flatten)]
+    pub(crate) backend: BackendSelection,
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArguments,
+    #[command(flatten)]
+    pub(crate) attributes: AttributeArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+    /// A name for the job; it is on everything that is created
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// Write the result to this file, as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub(crate) result: Option<PathBuf>,
+    /// Write what happens to this file, as lines of JSON
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub(crate) events: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgument,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Environment of the script")]
+pub(crate) struct EnvironmentArguments {
+    /// Set a variable; may be repeated
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Set the variables of a file: a KEY=VALUE each line, `#` begins a comment line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Pass on a variable of this environment, and mask its value everywhere
+    #[arg(long, value_name = "KEY")]
+    pub(crate) secret_env: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What the job wants of its instance")]
+pub(crate) struct AttributeArguments {
+    /// An image by its name
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// The language of the script, to choose an image by
+    #[arg(long)]
+    pub(crate) language: Option<String>,
+    /// The distribution, to choose an image by
+    #[arg(long)]
+    pub(crate) dist: Option<String>,
+    /// The processor architecture
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+    /// The release group, to choose an image by
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// The operating system, to choose an image by
+    #[arg(long)]
+    pub(crate) os: Option<String>,
+    /// The macOS image
+    #[arg(long)]
+    pub(crate) osx_image: Option<String>,
+    /// The class of machine
+    #[arg(long)]
+    pub(crate) vm_type: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArguments {
+    /// A set of limits: `ci` is 50 min hard, 10 min of silence, 4.5 MB of output
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<Profile>,
+    /// How long the start may take [default: 4m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) startup_timeout: Option<Duration>,
+    /// How long the upload may take [default: 3m 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) upload_timeout: Option<Duration>,
+    /// How long the script may run [default: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) hard_timeout: Option<Duration>,
+    /// How long the script may be silent [default: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) silence_timeout: Option<Duration>,
+    /// How long the script has between TERM and KILL [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// How much the script may write, such as 4500000 or 64M [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_output: Option<ByteSize>,
+    /// What happens when it writes more [default: stop]
+    #[arg(long, value_enum)]
+    pub(crate) on_max_output: Option<MaxOutputAction>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Profile {
+    /// 50 min hard, 10 min of silence, 4.5 MB of output
+    Ci,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum MaxOutputAction {
+    /// The job is ended
+    Stop,
+    /// The rest is dropped and the script goes on
+    Truncate,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArgument {
+    /// Act for this owner [default: made once per user and machine]
+    #[arg(long, value_name = "ID", help_heading = "Ownership")]
+    pub(crate) owner: Option<OwnerId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendsArguments {
+    /// Show the options of this backend
+    pub(crate) alias: Option<String>,
+    /// Print JSON; for one backend, with the schema of its options
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One backend, or every one that is configured.
+#[derive(Debug, Args)]
+pub(crate) struct BackendsSelection {
+    /// Ask this backend only [default: every configured one]
+    #[arg(long, short, value_name = "ALIAS")]
+    pub(crate) backend: Option<String>,
+    /// An option of the backend; may be repeated
+    #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(requires = "backend")]
+    pub(crate) options: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArguments {
+    #[command(flatten)]
+    pub(crate) backends: BackendsSelection,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReapArguments {
+    #[command(flatten)]
+    pub(crate) backends: BackendsSelection,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgument,
+    /// Remove everyone's instances that are past their expiry
+    #[arg(long, conflicts_with = "owner")]
+    pub(crate) all_owners: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConformanceArguments {
+    #[command(flatten)]
+    pub(crate) backend: BackendSelection,
+    /// Run only the cases whose id or title holds this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Vec<String>,
+    /// Run only the basic part, for a first version of a backend
+    #[arg(long)]
+    pub(crate) basic: bool,
+    /// An image by its name
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// How many cases at a time
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+    /// Write a JUnit report to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".into()),
+    }
+}
+
+/// Like [`pair`], without the value in the error: it may be a secret.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = pair(text)?;
+    let mut environment = backend_core::Environment::new();
+    environment
+        .set(name.clone(), value.clone())
+        .map_err(|error| error.to_string())?;
+    Ok((name, value))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a duration such as 90s, 10m or 1h30m".into())
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse()
+        .map_err(|_| "expected a size such as 4500000, 512K or 64M".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_need_a_key_and_an_equals_sign() {
+        assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(pair("a="), Ok(("a".into(), String::new())));
+        assert!(pair("a").is_err() && pair("=b").is_err());
+    }
+}

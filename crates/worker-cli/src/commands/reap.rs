@@ -1,0 +1,98 @@
+//! `worker reap`: removes what dead workers left behind.
+
+use backend_core::reap::ReapScope;
+use backend_core::{Backend, Chain, OwnerId};
+use serde_json::json;
+use worker_core::Reaped;
+
+use crate::args::ReapArguments;
+use crate::exit::{ExitStatus, FAILURE, SUCCESS};
+use crate::{providers, report};
+
+/// Runs the command.
+pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus> {
+    let owner = arguments
+        .owner
+        .owner
+        .clone()
+        .unwrap_or_else(OwnerId::current);
+    let scope = if arguments.all_owners {
+        ReapScope::AllOwners(owner)
+    } else {
+        ReapScope::Owner(owner)
+    };
+    let mut status = SUCCESS;
+    let mut all = Vec::new();
+    for (backend, provider) in providers::selected(&arguments.backends)? {
+        let reaped = match &provider {
+            Ok(provider) => worker_core::reap(&**provider, &scope, arguments.dry_run).await,
+            Err(error) => Err(error.clone()),
+        };
+        match reaped {
+            Ok(reaped) => all.extend(reaped.into_iter().map(|reaped| (backend, reaped))),
+            Err(error) => {
+                let asked = format!("backend `{}` did not answer", backend.alias);
+                report::print_error(&anyhow::Error::from(error).context(asked));
+                status = FAILURE;
+            }
+        }
+        if let Ok(provider) = provider {
+            super::settle(&*provider).await;
+        }
+    }
+    if all
+        .iter()
+        .any(|(_, reaped)| matches!(reaped.removal, Some(Err(_))))
+    {
+        status = FAILURE;
+    }
+    let text = if arguments.json {
+        as_json(&all)?
+    } else {
+        as_lines(&all)
+    };
+    super::print(&text)?;
+    Ok(status)
+}
+
+fn as_json(all: &[(&Backend, Reaped)]) -> anyhow::Result<String> {
+    let entries: Vec<_> = all
+        .iter()
+        .map(|(backend, reaped)| {
+            json!({
+                "backend": backend.alias,
+                "instance": reaped.found,
+                "removes": reaped.decision.removes(),
+                "reason": reaped.decision.to_string(),
+                "removed": matches!(reaped.removal, Some(Ok(()))),
+                "error": reaped.removal.as_ref().and_then(|removal| {
+                    removal.as_ref().err().map(|error| Chain(error).to_string())
+                }),
+            })
+        })
+        .collect();
+    Ok(serde_json::to_string_pretty(&entries)? + "\n")
+}
+
+fn as_lines(all: &[(&Backend, Reaped)]) -> String {
+    if all.is_empty() {
+        return "nothing was left behind\n".into();
+    }
+    all.iter()
+        .map(|(backend, reaped)| line(backend, reaped))
+        .collect()
+}
+
+fn line(backend: &Backend, reaped: &Reaped) -> String {
+    let done = match &reaped.removal {
+        Some(Ok(())) => "removed".to_owned(),
+        Some(Err(error)) => format!("could not be removed ({})", Chain(error)),
+        None if reaped.decision.removes() => "would be removed".to_owned(),
+        None => "left".to_owned(),
+    };
+    let instance = &reaped.found.marks.instance;
+    format!(
+        "{instance} on {}: {done}: {}\n",
+        backend.alias, reaped.decision
+    )
+}

@@ -1,0 +1,36 @@
+//! The program `worker`, as a library that its `main` calls.
+//!
+//! Here the concrete backends are named, and only to link them: each registers
+//! itself with `backend-core`. A crate that nothing names is not linked, so
+//! these lines are what a feature really switches.
+
+#[cfg(feature = "fake")]
+use backend_fake as _;
+#[cfg(feature = "local")]
+use backend_local as _;
+
+mod args;
+mod commands;
+mod environment_file;
+mod exit;
+mod output;
+mod providers;
+mod report;
+mod script;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let arguments = args::Arguments::parse();
+    report::install_log(&arguments.global);
+    let status = commands::dispatch(arguments).unwrap_or_else(|error| {
+        report::print_error(&error);
+        exit::NEVER_STARTED
+    });
+    status.into()
+}

@@ -1,0 +1,8 @@
+//! The program, tested as a process: what it prints, its exit status, and what
+//! it leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod common;
+mod run;
