@@ -1,0 +1,42 @@
+//! The chores of this workspace: `cargo xtask COMMAND`.
+
+mod backends;
+mod bench;
+mod check;
+mod command;
+mod features;
+mod policy;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of this workspace.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Chore {
+    #[command(flatten)]
+    Command(Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every test, with its own set-up
+    Test(test::TestArguments),
+    /// Run the conformance suite against backends, and print one table
+    TestBackends(backends::BackendsArguments),
+    /// Measure against what one would otherwise use
+    Bench(bench::BenchArguments),
+    /// Format, clippy, docs, feature combinations, bans and licences
+    Check,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Chore::Command(command) = Chore::parse();
+    match command {
+        Command::Test(arguments) => test::test(&arguments),
+        Command::TestBackends(arguments) => backends::test_backends(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Check => check::check(),
+    }
+}

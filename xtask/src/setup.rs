@@ -1,0 +1,113 @@
+//! What the tests need of the machine: found, or installed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::command::{run, say};
+
+/// A program that some tests need.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tool {
+    /// Where it may be found: names for the search path, or whole paths.
+    program: &'static str,
+    /// The package of Debian and Ubuntu that has it.
+    package: &'static str,
+    /// The suites that need it.
+    suites: &'static [&'static str],
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        program: "busybox",
+        package: "busybox-static",
+        suites: &["local"],
+    },
+    Tool {
+        program: "bash",
+        package: "bash",
+        suites: &["local"],
+    },
+    Tool {
+        program: "python3",
+        package: "python3",
+        suites: &["local"],
+    },
+];
+
+/// Finds the tools, and installs those that are missing where that can be
+/// done: as root, by apt. Says what is missing else.
+///
+/// # Errors
+///
+/// If a tool is still missing that one of the `required` suites needs.
+pub(crate) fn set_up(required: &[String]) -> anyhow::Result<()> {
+    let missing: Vec<_> = TOOLS
+        .iter()
+        .filter(|tool| !is_there(tool.program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: BTreeSet<_> = missing.iter().map(|tool| tool.package).collect();
+    let list = packages.iter().copied().collect::<Vec<_>>().join(" ");
+    if is_root() && is_there("apt-get") {
+        say(&format!("installing {list}"));
+        install(&packages).with_context(|| format!("cannot install {list}"))?;
+    } else {
+        say(&format!("missing: {list}; as root: apt-get install {list}"));
+    }
+    let still: Vec<_> = missing
+        .iter()
+        .filter(|tool| !is_there(tool.program))
+        .collect();
+    for tool in still {
+        let needed = tool
+            .suites
+            .iter()
+            .any(|suite| required.iter().any(|name| name == suite));
+        anyhow::ensure!(
+            !needed,
+            "`{}` is missing, and a required suite needs it: install the package {}",
+            tool.program,
+            tool.package
+        );
+        say(&format!(
+            "{} suites run without `{}`",
+            tool.suites.join(" and "),
+            tool.program
+        ));
+    }
+    Ok(())
+}
+
+fn install(packages: &BTreeSet<&str>) -> anyhow::Result<()> {
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        apt
+    };
+    run(apt().args(["update", "-qq"]))?;
+    run(apt()
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(packages))
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Daemons are in sbin, which a user's path may lack.
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    directories
+        .map(|directory| directory.join(program))
+        .any(|path| Path::is_file(&path))
+}
+
+fn is_root() -> bool {
+    // The owner of our own process directory is our effective user.
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}

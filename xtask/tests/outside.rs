@@ -1,0 +1,64 @@
+//! Projects outside of this workspace that depend on `backend-core` and one
+//! backend alone, built and run as their authors would.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// The Rust example of a crate's README, which is what its reader will try.
+fn example(readme: &Path) -> String {
+    let text = std::fs::read_to_string(readme).unwrap();
+    let (_, rest) = text
+        .split_once("```rust\n")
+        .expect("the README has an example");
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+/// Builds a project of one file, and gives what it prints.
+fn build_and_run(backend: &str, main: &str) -> String {
+    let project = tempfile::tempdir().unwrap();
+    let crates = root().join("crates");
+    let manifest = format!(
+        "[package]\nname = \"outside\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
+         backend-core = {{ path = \"{core}\" }}\n{backend} = {{ path = \"{backend_path}\" }}\n\
+         tokio = {{ version = \"1\", features = [\"full\"] }}\n",
+        core = crates.join("backend-core").display(),
+        backend_path = crates.join(backend).display(),
+    );
+    std::fs::write(project.path().join("Cargo.toml"), manifest).unwrap();
+    std::fs::create_dir(project.path().join("src")).unwrap();
+    std::fs::write(project.path().join("src/main.rs"), main).unwrap();
+    // The same versions as here, so that nothing new has to be fetched.
+    std::fs::copy(root().join("Cargo.lock"), project.path().join("Cargo.lock")).unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet"])
+        .current_dir(project.path())
+        .env("CARGO_TARGET_DIR", root().join("target/outside"))
+        .env("WORKER_STATE_DIR", project.path().join("state"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_project_with_the_backend_local_alone_runs_a_script() {
+    let main = example(&root().join("README.md"));
+    assert_eq!(build_and_run("backend-local", &main), "hello\n");
+}
