@@ -23,7 +23,7 @@ pub struct Environment(BTreeMap<String, String>);
 pub enum InvalidVariable {
     /// The name is not a name for a shell.
     #[error(
-        "environment variable name {0:?} is not one of A-Z, a-z, 0-9 and _, not beginning with a digit"
+        "environment variable name {0:?} cannot be used: it may have letters, digits and _, and no digit first"
     )]
     Name(String),
     /// A shell between Worker and the script would not pass it on.

@@ -103,16 +103,8 @@ pub(crate) struct BackendOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The script: a path, or `-` for standard input
-    #[arg(
-        value_name = "SCRIPT",
-        required_unless_present = "command",
-        conflicts_with = "command"
-    )]
-    pub(crate) script: Option<PathBuf>,
-    /// The script's text, in place of a path
-    #[arg(long, short = 'c', value_name = "TEXT")]
-    pub(crate) command: Option<String>,
+    #[command(flatten)]
+    pub(crate) script: ScriptArguments,
     #[command(flatten)]
     pub(crate) backend: BackendSelection,
     #[command(flatten)]
@@ -134,11 +126,23 @@ pub(crate) struct RunArguments {
     pub(crate) owner: OwnerArgument,
 }
 
+/// Where the script comes from: one of the two.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ScriptArguments {
+    /// The script: a path, or `-` for standard input
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) path: Option<PathBuf>,
+    /// The script's text, in place of a path
+    #[arg(long, short = 'c', value_name = "TEXT")]
+    pub(crate) command: Option<String>,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Environment of the script")]
 pub(crate) struct EnvironmentArguments {
     /// Set a variable; may be repeated
-    #[arg(long, short, value_name = "KEY=VALUE", value_parser = variable)]
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) env: Vec<(String, String)>,
     /// Set the variables of a file: a KEY=VALUE each line, `#` begins a comment line
     #[arg(long, value_name = "FILE")]
@@ -300,16 +304,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".into()),
     }
-}
-
-/// Like [`pair`], without the value in the error: it may be a secret.
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = pair(text)?;
-    let mut environment = backend_core::Environment::new();
-    environment
-        .set(name.clone(), value.clone())
-        .map_err(|error| error.to_string())?;
-    Ok((name, value))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

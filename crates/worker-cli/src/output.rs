@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::report::Problem;
 use anyhow::Context as _;
 use backend_core::WriterSink;
 use tokio::io::Stdout;
@@ -27,7 +28,7 @@ pub(crate) struct ResultFile {
 
 impl ResultFile {
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let what = || format!("cannot write the result to `{}`", path.display());
+        let what = || cannot_write("result", path);
         let name = path
             .file_name()
             .ok_or_else(|| io::Error::other("it is no file name"))
@@ -55,7 +56,7 @@ impl ResultFile {
             self.file.sync_data()?;
             std::fs::rename(&self.aside, &self.path)
         };
-        write().with_context(|| format!("cannot write the result to `{}`", self.path.display()))
+        write().with_context(|| cannot_write("result", &self.path))
     }
 }
 
@@ -68,17 +69,25 @@ impl Drop for ResultFile {
 
 /// Writes every event as a line of JSON to a file that is made now.
 pub(crate) fn event_writer(path: &Path) -> anyhow::Result<impl FnMut(&Event) + Send + use<>> {
-    let what = format!("cannot write events to `{}`", path.display());
-    let file = File::create(path).with_context(|| what.clone())?;
+    let file = File::create(path).with_context(|| cannot_write("events", path))?;
+    let shown = path.display().to_string();
     let mut file = Some(file);
     Ok(move |event: &Event| {
         let Some(open) = &mut file else { return };
         let line = serde_json::to_string(event).map_err(io::Error::from);
         if let Err(error) = line.and_then(|line| writeln!(open, "{line}")) {
-            tracing::warn!("{what}: {error}; no more are written");
+            tracing::warn!("cannot write the events to `{shown}`: {error}; no more are written");
             file = None;
         }
     })
+}
+
+fn cannot_write(what: &str, path: &Path) -> Problem {
+    let message = format!("cannot write the {what} to `{}`", path.display());
+    Problem::new(
+        message,
+        "give the path of a file, in a directory that exists and can be written",
+    )
 }
 
 /// An event log with several listeners.

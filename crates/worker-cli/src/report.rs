@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use backend_core::{Error, Outcome};
+use backend_core::{Error, Outcome, Phase};
 use tracing_subscriber::filter::LevelFilter;
 use worker_core::{EndedBy, Event, EventKind, JobResult};
 
@@ -31,9 +31,36 @@ pub(crate) fn install_log(global: &Global) {
         .init();
 }
 
+/// What went wrong, and what the reader can do about it: the context of an
+/// error that has no hint of its own.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    message: String,
+    hint: &'static str,
+}
+
+impl Problem {
+    pub(crate) fn new(message: impl Into<String>, hint: &'static str) -> Self {
+        Self {
+            message: message.into(),
+            hint,
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// Prints `error: …`, `caused by: …` for each reason, and `hint: …`.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    say(&error_text(error.as_ref()));
+    let mut text = error_text(error.as_ref());
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        writeln!(text, "hint: {}", problem.hint).ok();
+    }
+    say(&text);
 }
 
 /// The text of an error with its reasons and its hint.
@@ -150,11 +177,18 @@ pub(crate) fn rounded(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(whole)
 }
 
+/// A start that is quicker than this needs no words.
+const UNREMARKABLE_MS: u64 = 500;
+
 /// Tells a person what happens while it happens: a line for each thing that
 /// takes long or ends the script.
 pub(crate) fn narrate(event: &Event) {
     let line = match &event.kind {
         EventKind::Progress(progress) => {
+            let routine = matches!(progress.phase, Phase::Creating | Phase::Ready);
+            if routine && event.elapsed_ms < UNREMARKABLE_MS {
+                return;
+            }
             let amount = match (progress.done, progress.total) {
                 (Some(done), Some(total)) if total > 0 => format!(" {}%", done * 100 / total),
                 _ => String::new(),

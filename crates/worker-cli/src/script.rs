@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::args::RunArguments;
+use crate::args::ScriptArguments;
 
 /// Why there is no script to run.
 #[derive(Debug)]
@@ -22,14 +22,11 @@ enum Reason {
 
 /// The script that the command line names: from a file, from standard input,
 /// or as text.
-pub(crate) fn load(arguments: &RunArguments) -> Result<Vec<u8>, ScriptError> {
+pub(crate) fn load(arguments: &ScriptArguments) -> Result<Vec<u8>, ScriptError> {
     if let Some(text) = &arguments.command {
         return Ok(text.clone().into_bytes());
     }
-    let path = arguments
-        .script
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("-"));
+    let path = arguments.path.clone().unwrap_or_else(|| PathBuf::from("-"));
     let what = name(&path);
     let script = read(&path).map_err(|error| {
         let why = if error.kind() == io::ErrorKind::IsADirectory {

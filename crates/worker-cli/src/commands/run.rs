@@ -16,6 +16,7 @@ use crate::args::{
 };
 use crate::exit::ExitStatus;
 use crate::output::{ResultFile, event_log, event_writer, standard_output};
+use crate::report::Problem;
 use crate::{environment_file, providers, report, script, signals};
 
 /// Runs the command. All that can be wrong with the command line is found
@@ -78,10 +79,13 @@ fn report_result(result: &JobResult, file: Option<&mut ResultFile>, global: &Glo
 
 fn job(arguments: &RunArguments) -> anyhow::Result<Job> {
     let limits = limits(&arguments.limits);
-    limits.check().context("these limits cannot hold")?;
+    limits.check().context(Problem::new(
+        "these limits cannot hold",
+        "`worker run --help` says what each limit is about",
+    ))?;
     let mut environment = environment(&arguments.environment)?;
     let secrets = secrets(&arguments.environment.secret_env, &mut environment)?;
-    let mut job = Job::new(script::load(arguments)?);
+    let mut job = Job::new(script::load(&arguments.script)?);
     job.name.clone_from(&arguments.job);
     job.attributes = attributes(&arguments.attributes, &limits);
     job.environment = environment;
@@ -94,11 +98,19 @@ fn job(arguments: &RunArguments) -> anyhow::Result<Job> {
 fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> {
     let mut environment = Environment::new();
     for path in &arguments.env_file {
-        read_file(path, &mut environment)
-            .with_context(|| format!("cannot use the environment file `{}`", path.display()))?;
+        read_file(path, &mut environment).with_context(|| {
+            let what = format!("cannot use the environment file `{}`", path.display());
+            Problem::new(
+                what,
+                "each line is KEY=VALUE, empty, or a comment that begins with `#`",
+            )
+        })?;
     }
     for (name, value) in &arguments.env {
-        environment.set(name, value)?;
+        environment.set(name, value).context(Problem::new(
+            "cannot set a variable of --env",
+            "give it another name, or a shorter value",
+        ))?;
     }
     Ok(environment)
 }
@@ -106,13 +118,25 @@ fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> 
 /// The secrets of the job, which are also set in `environment`.
 fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Secrets> {
     for name in names {
-        let value = std::env::var(name)
-            .with_context(|| format!("cannot pass on the secret `{name}` of --secret-env"))?;
-        environment.set(name, value)?;
+        std::env::var(name)
+            .map_err(anyhow::Error::from)
+            .and_then(|value| Ok(environment.set(name, value).map(drop)?))
+            .with_context(|| {
+                let what = format!("cannot pass on the secret `{name}` of --secret-env");
+                Problem::new(
+                    what,
+                    "set the variable in the environment of `worker` itself",
+                )
+            })?;
     }
     let mut secrets = Secrets::new();
     let value = |name| environment.get(name).unwrap_or_default().as_bytes();
-    secrets.add(names.iter().map(|name| (name.as_str(), value(name))))?;
+    secrets
+        .add(names.iter().map(|name| (name.as_str(), value(name))))
+        .context(Problem::new(
+            "cannot mask a secret of --secret-env",
+            "use a longer secret, or pass it with -e if it need not be masked",
+        ))?;
     Ok(secrets)
 }
 
