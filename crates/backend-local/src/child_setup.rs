@@ -179,17 +179,34 @@ mod sys {
     /// All signals to their default, and none blocked. Last, so that no
     /// handler of the worker's runs before.
     pub(super) fn default_signals() {
-        // SAFETY: all-zero bytes are a valid `sigaction` (the default action)
-        // and a valid empty set; pointers are to live variables. The C library
-        // refuses what cannot be set (KILL, STOP, its own two).
+        /// `SIGRTMAX`, and the bytes of a set of so many signals.
+        const LAST: libc::c_int = 64;
+        const SET_SIZE: usize = 8;
+        // Zeros are the default action without flags, and the empty set; the
+        // kernel's structure has at most four words. The C library's own call
+        // would refuse the two signals that it keeps for itself, which can be
+        // inherited as ignored all the same.
+        let zeros = [0_u64; 8];
+        // SAFETY: the pointers are to live memory that is large enough. KILL
+        // and STOP are refused, as they should be.
         unsafe {
-            let action: libc::sigaction = std::mem::zeroed();
-            for signal in 1..=64 {
-                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            for signal in 1..=LAST {
+                let nothing = std::ptr::null_mut::<u64>();
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    zeros.as_ptr(),
+                    nothing,
+                    SET_SIZE,
+                );
             }
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                zeros.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SET_SIZE,
+            );
         }
     }
 

@@ -228,6 +228,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::zombie_processes, reason = "that is what is under test")]
     fn begin(script: &str, exit: fn(Pid) -> io::Result<OwnedFd>) -> Process {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let child = Command::new("/bin/sh")

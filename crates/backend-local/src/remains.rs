@@ -15,7 +15,7 @@ use crate::tree;
 /// How long processes may take to end once they are killed.
 const PROCESSES_END_WITHIN: Duration = Duration::from_secs(10);
 /// How long the removal of files may take.
-const FILES_GO_WITHIN: Duration = Duration::from_secs(60);
+const FILES_GO_WITHIN: Duration = Duration::from_mins(1);
 
 /// The processes, cgroups and files of one instance.
 #[derive(Debug, Clone)]

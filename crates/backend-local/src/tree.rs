@@ -104,13 +104,13 @@ fn open<P: rustix::path::Arg + Copy>(parent: impl AsFd, name: P) -> rustix::io::
         result => result?,
     };
     let mode = Mode::from_raw_mode(rustix::fs::fstat(&directory)?.st_mode);
-    if !mode.contains(Mode::RWXU) {
+    if mode.contains(Mode::RWXU) {
+        release(&directory);
+    } else {
         match fchmod(&directory, Mode::RWXU) {
             Err(Errno::PERM) if release(&directory) => fchmod(&directory, Mode::RWXU)?,
             result => result?,
         }
-    } else {
-        release(&directory);
     }
     Ok(directory)
 }
@@ -231,7 +231,7 @@ mod tests {
             fs::write(path.join(name).join("f"), "").unwrap();
         }
         for directory in ["a/b/c", "a/b", "a"] {
-            fs::set_permissions(path.join(directory), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(path.join(directory), fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove(&path, soon()).unwrap();
         assert!(!path.exists());

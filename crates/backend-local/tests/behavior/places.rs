@@ -1,0 +1,178 @@
+//! Where instances live: odd directories, full and read-only ones.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use backend_core::{Chain, ErrorKind, ProviderExt, StartAttributes};
+
+use crate::support::{Fixture, provider_in};
+
+/// A small file system in memory, for as long as it lives.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    /// `None` where this user cannot mount.
+    fn mount(options: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(directory.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            println!("skipped: this user cannot mount");
+        }
+        mounted.then_some(Self(directory))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg(self.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "still mounted");
+    }
+}
+
+#[tokio::test]
+async fn setup_says_what_is_wrong_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    fixture.provider.setup().await.unwrap();
+    fixture.provider.setup().await.unwrap();
+    assert!(!fixture.base().exists(), "it did not exist before");
+
+    let open = fixture.outer().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+    let error = provider_in(&open, []).setup().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsuitable);
+    assert!(Chain(&error).to_string().contains("mode 755"));
+    assert!(error.hint().unwrap().contains("chmod 700"));
+
+    let file = fixture.outer().join("file");
+    fs::write(&file, "").unwrap();
+    for base in [file.clone(), file.join("below")] {
+        let provider = provider_in(&base, []);
+        assert!(provider.setup().await.is_err());
+        assert!(
+            provider
+                .start_new(&StartAttributes::default())
+                .await
+                .is_err()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_cleaned_up() {
+    let Some(tmpfs) = Tmpfs::mount("size=2m,mode=700") else {
+        return;
+    };
+    let provider = provider_in(&tmpfs.path().join("base"), []);
+    let instance = provider
+        .start_new(&StartAttributes::default())
+        .await
+        .unwrap();
+    let error = instance
+        .upload_script(&vec![b'#'; 4 << 20])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    assert!(error.hint().is_some());
+    instance.upload_script(b"exit 2").await.unwrap();
+    let result = backend_core::InstanceExt::run_to(&*instance, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(result.exit_code(), Some(2));
+    instance.stop().await.unwrap();
+    fs::write(tmpfs.path().join("filler"), vec![0; 4 << 20]).unwrap_err();
+    let error = provider
+        .start_new(&StartAttributes::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    assert_eq!(fs::read_dir(tmpfs.path().join("base")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_is_said() {
+    let Some(tmpfs) = Tmpfs::mount("size=1m,ro") else {
+        return;
+    };
+    let error = provider_in(&tmpfs.path().join("base"), [])
+        .setup()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.hint().unwrap().contains("directory"));
+}
+
+#[tokio::test]
+async fn noexec_does_not_matter() {
+    let Some(tmpfs) = Tmpfs::mount("size=1m,noexec,mode=700") else {
+        return;
+    };
+    let provider = provider_in(&tmpfs.path().join("base"), []);
+    let instance = provider
+        .start_new(&StartAttributes::default())
+        .await
+        .unwrap();
+    instance
+        .upload_script(b"#!/bin/sh\necho hi\n")
+        .await
+        .unwrap();
+    let mut output = Vec::new();
+    let result = backend_core::InstanceExt::run_to(&*instance, &mut output)
+        .await
+        .unwrap();
+    assert!(result.success() && output == b"hi\n");
+    instance.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn whatever_a_script_makes_is_removed_and_nothing_else() {
+    let fixture = Fixture::new();
+    let kept = fixture.outer().join("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("file"), "").unwrap();
+    let script = format!(
+        "ln -s {0} link; ln -s {0} \"$TMPDIR/link\"; mkdir -p a/b/c; echo > a/b/f; mkfifo a/fifo; \
+         chattr +i a/b/f 2>/dev/null; chattr +a a 2>/dev/null; \
+         i=0; while [ $i -lt 1200 ]; do mkdir d && cd d; i=$((i+1)); done; \
+         chmod 000 \"$HOME\"; chmod -R 000 ../../a 2>/dev/null; \
+         (while :; do echo > \"$TMPDIR/x$((n=n+1))\" || exit; done) >/dev/null 2>&1 & exit 0",
+        kept.display()
+    );
+    fixture.run(script).await.0.exit_code().unwrap();
+    assert!(kept.join("file").exists());
+    fixture.assert_empty();
+}
+
+#[tokio::test]
+async fn the_same_id_twice_is_refused_and_the_first_lives() {
+    let fixture = Fixture::new();
+    let context = backend_core::StartContext::new();
+    let first = fixture
+        .provider
+        .start(&StartAttributes::default(), &context)
+        .await
+        .unwrap();
+    let error = fixture
+        .provider
+        .start(&StartAttributes::default(), &context)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    first.upload_script(b"exit 8").await.unwrap();
+    let result = backend_core::InstanceExt::run_to(&*first, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(result.exit_code(), Some(8));
+    first.stop().await.unwrap();
+    fixture.assert_empty();
+}
