@@ -117,12 +117,16 @@ impl<'a> Pipeline<'a> {
         if bytes.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.sink.write(bytes).await {
+        // Hashed while the sink is at work, which most of the time is writing
+        // on another thread. Should it fail, the hash stays that of before.
+        let mut hash = self.hash.clone();
+        let (written, ()) = tokio::join!(self.sink.write(bytes), async { hash.update(bytes) });
+        if let Err(error) = written {
             self.sink_failed = true;
             self.gauge.raise(Alarm::SinkFailed);
             return Err(error);
         }
-        self.hash.update(bytes);
+        self.hash = hash;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
