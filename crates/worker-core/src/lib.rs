@@ -47,3 +47,8 @@ pub use mask::{InvalidSecret, MAXIMUM_SECRET, MINIMUM_SECRET, Masker, Secrets};
 pub use reap::{Reaped, reap};
 pub use result::{Durations, EndedBy, JobResult, Limit, Step};
 pub use run::run_job;
+
+/// The examples of the guide, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+mod embedding {}
