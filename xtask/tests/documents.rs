@@ -2,14 +2,21 @@
 //! behind `<!-- from: PATH -->` is what stands in that file between its two
 //! marks, or all of it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 
 const MARK: &str = "// ---8<---\n";
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -39,11 +46,21 @@ fn what_is_shown_is_what_is_compiled() {
     let mut blocks = 0;
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
-        for (_, rest) in text.match_indices("<!-- from: ").map(|(at, mark)| text.split_at(at + mark.len())) {
-            let (from, rest) = rest.split_once(" -->\n\n```").expect("a block of code follows");
+        for (_, rest) in text
+            .match_indices("<!-- from: ")
+            .map(|(at, mark)| text.split_at(at + mark.len()))
+        {
+            let (from, rest) = rest
+                .split_once(" -->\n\n```")
+                .expect("a block of code follows");
             let (_, rest) = rest.split_once('\n').unwrap();
             let (shown, _) = rest.split_once("```").unwrap();
-            assert_eq!(shown, source(from), "{} shows something else than {from}", path.display());
+            assert_eq!(
+                shown,
+                source(from),
+                "{} shows something else than {from}",
+                path.display()
+            );
             blocks += 1;
         }
     }

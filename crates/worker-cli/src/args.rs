@@ -34,6 +34,24 @@ pub(crate) struct Global {
     /// Say more on standard error; twice for debugging
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// The form of the log on standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The form of the log on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// Lines of JSON
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ use backend_core::{Error, Outcome, Phase};
 use tracing_subscriber::filter::LevelFilter;
 use worker_core::{EndedBy, Event, EventKind, JobResult};
 
-use crate::args::Global;
+use crate::args::{Global, LogFormat};
 use crate::script::ScriptError;
 
 /// Sends the log to standard error: warnings, with `-v` more, with `-q` none.
@@ -22,13 +22,17 @@ pub(crate) fn install_log(global: &Global) {
     };
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(colour)
-        .without_time()
-        .init();
+        .with_writer(std::io::stderr);
+    match global.log_format {
+        LogFormat::Text => log
+            .with_target(false)
+            .with_ansi(colour)
+            .without_time()
+            .init(),
+        LogFormat::Json => log.json().init(),
+    }
 }
 
 /// What went wrong, and what the reader can do about it: the context of an

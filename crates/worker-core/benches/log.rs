@@ -3,12 +3,7 @@
 //! Prints one line for each round: a name and seconds. `cargo xtask bench log`
 //! makes figures of them.
 
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::time::Instant;
 

@@ -158,12 +158,13 @@ impl EventLog {
     }
 
     pub(crate) fn emit(&self, mut kind: EventKind) {
-        let Some(listener) = &self.listener else {
-            return;
-        };
         if !self.secrets.is_empty() {
             kind.mask(&self.secrets);
         }
+        tracing::info!(event = ?kind);
+        let Some(listener) = &self.listener else {
+            return;
+        };
         // Numbered under the lock, so that the order is that of the numbers.
         let mut guard = listener.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, listener) = &mut *guard;

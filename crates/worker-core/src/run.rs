@@ -7,6 +7,7 @@ use backend_core::{
     RunResult, StartContext,
 };
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::ladder::{Trigger, Watch, Watched};
 use crate::pipeline::{OutputSummary, Pipeline};
@@ -31,6 +32,19 @@ pub async fn run_job(
     events: &EventLog,
     cancel: &Cancel,
 ) -> JobResult {
+    let span = tracing::info_span!("job", name = job.name.as_deref());
+    carry_out(provider, job, sink, events, cancel)
+        .instrument(span)
+        .await
+}
+
+async fn carry_out(
+    provider: &dyn Provider,
+    job: &Job,
+    sink: &mut dyn OutputSink,
+    events: &EventLog,
+    cancel: &Cancel,
+) -> JobResult {
     let began = Instant::now();
     let mut result = JobResult::empty();
     let events = &events.masking(&job.secrets);
@@ -43,10 +57,15 @@ pub async fn run_job(
     };
     match steps.start(&mut result).await {
         Ok(instance) => {
-            steps
-                .upload_and_run(&*instance, &mut pipeline, &mut result)
-                .await;
-            steps.stop(&*instance, &mut result).await;
+            let span = tracing::info_span!("instance", id = %instance.id());
+            async {
+                steps
+                    .upload_and_run(&*instance, &mut pipeline, &mut result)
+                    .await;
+                steps.stop(&*instance, &mut result).await;
+            }
+            .instrument(span)
+            .await;
         }
         Err(ended) => ended.tell(&mut result, Step::Start),
     }
@@ -176,6 +195,7 @@ impl Steps<'_> {
     ) -> (Result<T, Ended>, Duration) {
         let began = Instant::now();
         self.events.emit(EventKind::StepStarted { step });
+        let work = work.instrument(tracing::info_span!("step", %step));
         let ended = tokio::select! {
             biased;
             // A cancel that came first must win over work that would begin now.

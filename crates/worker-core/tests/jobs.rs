@@ -17,7 +17,7 @@ use worker_core::{
 type Options<'a> = &'a [(&'a str, &'a str)];
 
 fn provider(options: Options<'_>) -> Arc<dyn Provider> {
-    let config = ProviderConfig::from_iter(options.iter().copied());
+    let config: ProviderConfig = options.iter().copied().collect();
     (backend_fake::BACKEND.provider)(&config).unwrap()
 }
 
@@ -157,7 +157,7 @@ async fn the_output_limit_stops_or_truncates() {
             limits.output = Some(OutputLimit {
                 size: ByteSize(100),
                 on_exceed,
-            })
+            });
         })
     };
     let (stopped, output) = run(&options, at(OnMaxOutput::Stop), &Cancel::never()).await;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use worker_core::{Cancel, EndedBy, EventLog, Job, Limit, LimitConcurrency, RetryStart, run_job};
 
 fn fake(options: &[(&str, &str)]) -> Arc<dyn Provider> {
-    let config = ProviderConfig::from_iter(options.iter().copied());
+    let config: ProviderConfig = options.iter().copied().collect();
     (backend_fake::BACKEND.provider)(&config).unwrap()
 }
 
