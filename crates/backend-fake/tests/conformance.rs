@@ -14,7 +14,7 @@ fn main() -> ExitCode {
                 ("startup-duration", "20ms"),
                 ("upload-duration", "10ms"),
                 ("stop-duration", "10ms"),
-                ("output-chunk", "1000"),
+                ("output-chunk", "10000"),
             ]),
     ])
 }
