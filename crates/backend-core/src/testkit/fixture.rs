@@ -93,15 +93,6 @@ impl Fixture {
         self.has(Capability::ExecutesScripts)
     }
 
-    /// The rest of the case is skipped unless scripts are really executed.
-    pub(super) fn needs(&self, capability: Capability) -> Checked {
-        if self.has(capability) {
-            Ok(())
-        } else {
-            Err(Unmet::Skipped(capability.name().into()))
-        }
-    }
-
     /// Another provider with the same configuration, as another worker has it.
     pub(super) fn another_provider(&self) -> Result<Arc<dyn Provider>> {
         self.target.provider(&self.options)
@@ -193,15 +184,24 @@ impl Fixture {
 
     pub(super) async fn launch_with(&self, script: &[u8], options: RunOptions) -> Checked<Running> {
         let instance = self.ready(script).await?;
+        Ok(Self::running(instance, options))
+    }
+
+    /// Lets run what was uploaded to `instance`.
+    pub(super) fn run_in_background(&self, instance: Arc<dyn Instance>) -> Running {
+        Self::running(instance, RunOptions::default())
+    }
+
+    fn running(instance: Arc<dyn Instance>, options: RunOptions) -> Running {
         let watch = Watch::new();
         let (running, mut sink) = (instance.clone(), watch.clone());
         let run = tokio::spawn(async move { running.run_script(&options, &mut sink).await });
-        Ok(Running {
+        Running {
+            run: AbortOnDropHandle::new(run),
             instance,
             watch,
-            run: AbortOnDropHandle::new(run),
             began: Instant::now(),
-        })
+        }
     }
 
     /// What the provider finds of this case's.
@@ -249,9 +249,10 @@ impl Fixture {
 
 /// A script that runs while the case goes on. Dropping it drops the run.
 pub(super) struct Running {
+    // First, so that it is dropped first.
+    run: AbortOnDropHandle<Result<RunResult>>,
     pub(super) instance: Arc<dyn Instance>,
     pub(super) watch: Watch,
-    run: AbortOnDropHandle<Result<RunResult>>,
     began: Instant,
 }
 
@@ -274,6 +275,32 @@ impl Running {
     /// Whether the run has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.run.is_finished()
+    }
+
+    /// Waits for the end of the run, and says whether it came within `bound`.
+    pub(super) async fn settles(&mut self, bound: Duration) -> bool {
+        let began = Instant::now();
+        while !self.run.is_finished() {
+            if began.elapsed() > bound {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        true
+    }
+
+    /// Waits until the run has ended, however it did.
+    pub(super) async fn settled(&mut self, bound: Duration) -> Checked {
+        let settled = self.settles(bound).await;
+        ensure!(settled, "the run did not end within {bound:?}");
+        Ok(())
+    }
+
+    /// Makes sure that the run goes on for so long.
+    pub(super) async fn stays(&mut self, time: Duration) -> Checked {
+        let settled = self.settles(time).await;
+        ensure!(!settled, "the run ended within {time:?}");
+        Ok(())
     }
 
     /// Waits for the end of the run, for `bound` at the most.

@@ -1,0 +1,456 @@
+//! What a provider shows by itself.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+
+use crate::testkit::case::{Case, Checked, Unmet, ensure};
+use crate::testkit::fixture::{Fixture, PROMPTLY, within};
+use crate::testkit::marker::Sleeper;
+use crate::testkit::script::Ends;
+use crate::{
+    Capability, Chain, ErrorKind, FoundState, Outcome, Progress, ProgressReporter, ProviderConfig,
+    RunOptions, Signal, StartAttributes,
+};
+
+pub(in crate::testkit) const CASES: &[Case] = &[
+    Case::function(
+        "R1-50-starts-at-once",
+        "50 starts at once give 50 instances with ids of their own",
+        |fixture| Box::pin(starts_at_once(fixture)),
+    )
+    .simulate(&[("startup-duration", "10ms")])
+    .within(240),
+    Case::function(
+        "R1-one-fails",
+        "a start that fails does not touch the others, and leaves nothing",
+        |fixture| Box::pin(one_fails(fixture)),
+    )
+    .simulate(&[("startup-duration", "10ms")]),
+    Case::function(
+        "R1-identity",
+        "an instance has the id of its start, and says how long it took",
+        |fixture| Box::pin(identity(fixture)),
+    )
+    .simulate(&[("startup-duration", "10ms")])
+    .basic(),
+    Case::function(
+        "R1-progress",
+        "a start reports its progress",
+        |fixture| Box::pin(progress(fixture)),
+    )
+    .simulate(&[]),
+    Case::function(
+        "R2-setup-twice",
+        "a setup may be repeated, also while an instance is there",
+        |fixture| Box::pin(setup_twice(fixture)),
+    )
+    .simulate(&[])
+    .basic(),
+    Case::function(
+        "R2-settle-at-once",
+        "settle returns at once where there is nothing to wait for",
+        |fixture| Box::pin(settle_at_once(fixture)),
+    )
+    .simulate(&[])
+    .basic(),
+    Case::function(
+        "R2-list",
+        "an instance is listed with its marks from its start to its stop, and no longer",
+        |fixture| Box::pin(list(fixture)),
+    )
+    .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
+    Case::function(
+        "R2-remove",
+        "a found instance can be removed, twice too, and what runs in it ends",
+        |fixture| Box::pin(remove(fixture)),
+    )
+    .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
+    Case::function(
+        "R2-found-by-others",
+        "another provider finds the instance, and can remove it",
+        |fixture| Box::pin(found_by_others(fixture)),
+    )
+    .needs(&[Capability::FoundByOthers]),
+    Case::function(
+        "R3-signals",
+        "a signal before the run is a typed error; after the script has ended it does nothing",
+        |fixture| Box::pin(signals(fixture)),
+    )
+    .simulate(&[]),
+    Case::function(
+        "R3-lists-processes",
+        "the processes in an instance are listed where that is claimed, else refused",
+        |fixture| Box::pin(lists_processes(fixture)),
+    )
+    .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
+    Case::function(
+        "R3-images",
+        "an image that does not exist is an error of the start, as is any where there are none",
+        |fixture| Box::pin(images(fixture)),
+    )
+    .simulate(&[]),
+    Case::function(
+        "R3-capabilities",
+        "capabilities do not change with the setup, and those that contradict are not claimed",
+        |fixture| Box::pin(capabilities(fixture)),
+    )
+    .simulate(&[])
+    .basic(),
+    Case::function(
+        "R4-unknown-option",
+        "an unknown option is refused with the nearest right one",
+        |fixture| Box::pin(unknown_option(fixture)),
+    )
+    .simulate(&[]),
+    Case::function(
+        "R4-options-are-described",
+        "every option has a help text, and its default can be read",
+        |fixture| Box::pin(options_are_described(fixture)),
+    )
+    .simulate(&[])
+    .basic(),
+    Case::function(
+        "F3-removed-in-mid-run",
+        "a run whose instance is removed by someone else ends promptly, and is no exit of the script's",
+        |fixture| Box::pin(removed_in_mid_run(fixture)),
+    )
+    .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
+];
+
+async fn starts_at_once(fixture: Fixture) -> Checked {
+    let instances = try_join_all((0..50).map(|_| fixture.start())).await?;
+    let ids: HashSet<_> = instances.iter().map(|instance| instance.id()).collect();
+    ensure!(ids.len() == 50, "50 instances have only {} ids", ids.len());
+    for stopped in join_all(instances.iter().map(|instance| instance.stop())).await {
+        stopped?;
+    }
+    Ok(())
+}
+
+async fn one_fails(fixture: Fixture) -> Checked {
+    let wrong = StartAttributes {
+        image_name: no_image(),
+        ..fixture.attributes().clone()
+    };
+    let context = fixture.context();
+    let failing = fixture.provider.start(&wrong, &context);
+    let others = try_join_all((0..3).map(|_| fixture.run(b"exit 6\n")));
+    let (failed, others) = futures_util::future::join(failing, others).await;
+    ensure!(failed.is_err(), "a start with an image that is none worked");
+    for ran in others? {
+        if fixture.executes() {
+            Ends::Exit(6).check(&fixture, &ran)?;
+        }
+    }
+    Ok(())
+}
+
+async fn identity(fixture: Fixture) -> Checked {
+    let context = fixture.context();
+    let began = std::time::Instant::now();
+    let instance = fixture.start_in(&context).await?;
+    let took = began.elapsed();
+    ensure!(
+        *instance.id() == context.id,
+        "the id is {}, not {}",
+        instance.id(),
+        context.id
+    );
+    ensure!(
+        instance.startup_duration() <= took,
+        "it says that it took {:?}; the start took {took:?}",
+        instance.startup_duration()
+    );
+    instance.stop().await?;
+    Ok(())
+}
+
+async fn progress(fixture: Fixture) -> Checked {
+    let news: Arc<Mutex<Vec<Progress>>> = Arc::default();
+    let sink = news.clone();
+    let reporter = ProgressReporter::new(move |progress| {
+        sink.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(progress);
+    });
+    let instance = fixture
+        .start_in(&fixture.context().progress(reporter))
+        .await?;
+    instance.stop().await?;
+    let news = news.lock().unwrap_or_else(PoisonError::into_inner);
+    ensure!(!news.is_empty(), "nothing was reported");
+    Ok(())
+}
+
+async fn setup_twice(fixture: Fixture) -> Checked {
+    fixture.provider.setup().await?;
+    let instance = fixture.ready(b"exit 0\n").await?;
+    fixture.provider.setup().await?;
+    let ran = fixture.run_on(&*instance, &RunOptions::default()).await?;
+    Ends::Exit(0).check(&fixture, &ran)?;
+    instance.stop().await?;
+    Ok(())
+}
+
+async fn settle_at_once(fixture: Fixture) -> Checked {
+    let settle = fixture.provider.settle();
+    within(Duration::from_secs(5), "settle()", settle).await?;
+    let instance = fixture.start().await?;
+    let settle = fixture.provider.settle();
+    within(
+        Duration::from_secs(5),
+        "settle() beside an instance",
+        settle,
+    )
+    .await?;
+    instance.stop().await?;
+    Ok(())
+}
+
+async fn list(fixture: Fixture) -> Checked {
+    ensure!(
+        fixture.found().await?.is_empty(),
+        "something was there before"
+    );
+    let sleeper = Sleeper::new();
+    let script = format!("echo ready\n{}\n", sleeper.command());
+    let context = fixture.context();
+    let instance = fixture.start_in(&context).await?;
+    for step in ["started", "uploaded", "running"] {
+        let found = fixture.found().await?;
+        let [found] = found.as_slice() else {
+            return Err(Unmet::failed(format!(
+                "{} instances are listed when one is {step}",
+                found.len()
+            )));
+        };
+        let marks = &found.marks;
+        ensure!(
+            marks.instance == context.id && marks.job == context.job && !marks.kept,
+            "the marks of one that is {step} are {marks:?}"
+        );
+        let lifetime = marks.expires.saturating_sub(marks.created);
+        ensure!(
+            lifetime == context.lifetime.as_secs(),
+            "its lifetime is {lifetime} s, not {:?}",
+            context.lifetime
+        );
+        if step == "started" {
+            instance.upload_script(script.as_bytes()).await?;
+        } else if step == "uploaded" {
+            break;
+        }
+    }
+    let mut running = fixture.run_in_background(instance);
+    running.printed("ready").await?;
+    let found = fixture.found().await?;
+    ensure!(
+        found.len() == 1 && found.iter().all(|found| found.state != FoundState::Stopped),
+        "while it runs, what is listed is {found:?}"
+    );
+    running.instance.stop().await?;
+    ensure!(
+        fixture.found().await?.is_empty(),
+        "it is still listed after the stop"
+    );
+    Ok(())
+}
+
+async fn remove(fixture: Fixture) -> Checked {
+    let sleeper = Sleeper::new();
+    let script = format!("{} &\necho ready\nwait\n", sleeper.command());
+    let mut running = fixture.launch(script.as_bytes()).await?;
+    running.printed("ready").await?;
+    sleeper.seen(&fixture, 1).await?;
+    let found = fixture.found().await?;
+    ensure!(found.len() == 1, "{} are listed, not 1", found.len());
+    for found in &found {
+        let removal = fixture.provider.remove(found);
+        within(PROMPTLY, "the removal", removal).await??;
+        sleeper.gone(PROMPTLY, "after the removal").await?;
+        let again = fixture.provider.remove(found);
+        within(PROMPTLY, "a second removal", again).await??;
+    }
+    ensure!(
+        fixture.found().await?.is_empty(),
+        "it is still listed after its removal"
+    );
+    let instance = running.instance.clone();
+    running.ended(PROMPTLY).await?;
+    within(PROMPTLY, "a stop after the removal", instance.stop()).await??;
+    Ok(())
+}
+
+async fn found_by_others(fixture: Fixture) -> Checked {
+    let sleeper = Sleeper::new();
+    let script = format!("{} &\necho ready\nwait\n", sleeper.command());
+    let mut running = fixture.launch(script.as_bytes()).await?;
+    running.printed("ready").await?;
+    sleeper.seen(&fixture, 1).await?;
+    let other = fixture.another_provider()?;
+    other.setup().await?;
+    let found = fixture.found_by(&*other).await?;
+    let [found] = found.as_slice() else {
+        return Err(Unmet::failed(format!(
+            "another provider finds {} instances, not 1",
+            found.len()
+        )));
+    };
+    ensure!(
+        found.marks.instance == *running.instance.id(),
+        "another provider finds {:?}",
+        found.marks
+    );
+    within(PROMPTLY, "the removal", other.remove(found)).await??;
+    sleeper.gone(PROMPTLY, "after the removal").await?;
+    let instance = running.instance.clone();
+    running.ended(PROMPTLY).await?;
+    instance.stop().await?;
+    within(PROMPTLY, "settle()", other.settle()).await
+}
+
+async fn signals(fixture: Fixture) -> Checked {
+    let refusal = if fixture.has(Capability::Signals) {
+        ErrorKind::InvalidState
+    } else {
+        ErrorKind::Unsupported
+    };
+    let instance = fixture.ready(b"exit 0\n").await?;
+    let early = instance.signal(Signal::TERM).await;
+    ensure!(
+        matches!(&early, Err(error) if error.kind() == refusal),
+        "a signal before the run must fail as {refusal:?}; it gave {early:?}"
+    );
+    let ran = fixture.run_on(&*instance, &RunOptions::default()).await?;
+    Ends::Exit(0).check(&fixture, &ran)?;
+    if fixture.has(Capability::Signals) {
+        instance.signal(Signal::TERM).await?;
+        instance.signal(Signal::KILL).await?;
+    }
+    instance.stop().await?;
+    Ok(())
+}
+
+async fn lists_processes(fixture: Fixture) -> Checked {
+    let sleeper = Sleeper::new();
+    let script = format!("{} &\necho ready\nwait\n", sleeper.command());
+    let mut running = fixture.launch(script.as_bytes()).await?;
+    running.printed("ready").await?;
+    let listing = within(PROMPTLY, "a listing", running.instance.processes()).await?;
+    if fixture.has(Capability::ListsProcesses) {
+        let text = listing?.unwrap_or_default();
+        ensure!(
+            text.contains(&sleeper.command()) || !(fixture.executes() || text.is_empty()),
+            "`{}` is not in the listing {text:?}",
+            sleeper.command()
+        );
+        ensure!(
+            text.lines().count() < 1000,
+            "the listing has {} lines",
+            text.lines().count()
+        );
+    } else {
+        ensure!(
+            matches!(&listing, Err(error) if error.kind() == ErrorKind::Unsupported),
+            "a listing is not claimed and must be refused; it gave {listing:?}"
+        );
+    }
+    running.instance.stop().await?;
+    Ok(())
+}
+
+fn no_image() -> String {
+    format!("no-such-image-{:016x}", fastrand::u64(..))
+}
+
+async fn images(fixture: Fixture) -> Checked {
+    let wrong = StartAttributes {
+        image_name: no_image(),
+        ..fixture.attributes().clone()
+    };
+    let context = fixture.context();
+    let start = fixture.provider.start(&wrong, &context);
+    let Err(error) = within(Duration::from_secs(50), "the start", start).await? else {
+        return Err(Unmet::failed("a start with an image that is none worked"));
+    };
+    ensure!(
+        fixture.has(Capability::Images) || error.kind() == ErrorKind::Unsupported,
+        "there are no images: it must be refused as unsupported; it gave {error:?}"
+    );
+    Ok(())
+}
+
+async fn capabilities(fixture: Fixture) -> Checked {
+    let fresh = fixture.another_provider()?;
+    ensure!(
+        fresh.capabilities() == fixture.provider.capabilities(),
+        "before the setup it claims others than after"
+    );
+    ensure!(
+        !(fixture.has(Capability::EndsWithScript) && fixture.has(Capability::ReportsLeftovers)),
+        "where everything ends with the script, there are no leftovers to report"
+    );
+    Ok(())
+}
+
+async fn unknown_option(fixture: Fixture) -> Checked {
+    let specs = (fixture.target.backend.options)();
+    let Some(spec) = specs.iter().find(|spec| !spec.family && spec.key.len() > 4) else {
+        return Err(Unmet::Skipped("options".into()));
+    };
+    let key = format!("{}x", spec.key);
+    let config = ProviderConfig::from([(key.as_str(), "1")]);
+    let Err(error) = (fixture.target.backend.provider)(&config) else {
+        return Err(Unmet::failed(format!(
+            "the unknown option `{key}` is taken"
+        )));
+    };
+    let text = Chain(&error).to_string();
+    ensure!(
+        error.kind() == ErrorKind::InvalidOption
+            && text.contains(&key)
+            && text.contains(&format!("did you mean `{}`", spec.key)),
+        "the unknown option `{key}` must be refused with `{}`; it gave {error:?}",
+        spec.key
+    );
+    Ok(())
+}
+
+async fn options_are_described(fixture: Fixture) -> Checked {
+    for spec in (fixture.target.backend.options)() {
+        ensure!(!spec.help.is_empty(), "`{}` has no help text", spec.key);
+        let normal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ensure!(
+            spec.key.chars().all(normal),
+            "`{}` is not in lower case with `-`",
+            spec.key
+        );
+    }
+    Ok(())
+}
+
+async fn removed_in_mid_run(fixture: Fixture) -> Checked {
+    let mut running = fixture.launch(b"echo ready\nsleep 300\nexit 0\n").await?;
+    running.printed("ready").await?;
+    for found in fixture.found().await? {
+        fixture.provider.remove(&found).await?;
+    }
+    let instance = running.instance.clone();
+    let ran = running.ended(PROMPTLY).await?;
+    let fits = match &ran.result.outcome {
+        // Where the removal ends the script first, its death is seen.
+        Outcome::Signaled { signal, .. } => *signal == Signal::KILL || *signal == Signal::TERM,
+        Outcome::Exited { maybe_signal, .. } => maybe_signal.is_some(),
+        Outcome::Lost(_) => true,
+    };
+    ensure!(
+        fits,
+        "a script whose instance was removed {}",
+        ran.result.outcome
+    );
+    instance.stop().await?;
+    Ok(())
+}
