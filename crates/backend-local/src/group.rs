@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use backend_core::InstanceId;
+use rustix::fs::FsWord;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -32,14 +33,14 @@ impl Group {
     /// in a file system of cgroups or nowhere. A record on disk is not
     /// believed further than that.
     pub(crate) fn belongs_to(&self, id: &InstanceId) -> bool {
+        // `linux/magic.h`.
+        const CGROUP: FsWord = 0x0027_e0eb;
+        const CGROUP2: FsWord = 0x6367_7270;
         let named = self.path.file_name().is_some_and(|own| own == &*name(id));
         named
             && match rustix::fs::statfs(&self.path) {
                 Ok(status) => {
-                    matches!(
-                        status.f_type,
-                        libc::CGROUP_SUPER_MAGIC | libc::CGROUP2_SUPER_MAGIC
-                    )
+                    matches!(status.f_type, CGROUP | CGROUP2)
                 }
                 Err(error) => error == rustix::io::Errno::NOENT,
             }

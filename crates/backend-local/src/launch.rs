@@ -12,6 +12,7 @@ use backend_core::interpreter::Interpreter;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use tokio::net::unix::pipe::Receiver;
 
 use crate::child_setup::{ChildSetup, decode, wait_for_children};
 use crate::error::Failure;
@@ -45,6 +46,8 @@ impl Launch {
         if let Err(error) = fcntl_setpipe_size(&input, PIPE_SIZE) {
             tracing::debug!(%error, "the pipe for the output keeps its default size");
         }
+        // Before there is a process that would have to be ended again.
+        let output = Receiver::from_owned_fd(output).map_err(Failure::Pipe)?;
         let child = self.spawn(&input)?;
         // Ours must be closed, or the output never ends.
         drop(input);

@@ -77,6 +77,8 @@ mod hierarchy;
 #[cfg(target_os = "linux")]
 mod instance;
 #[cfg(target_os = "linux")]
+mod job;
+#[cfg(target_os = "linux")]
 mod launch;
 #[cfg(target_os = "linux")]
 mod layout;
@@ -99,9 +101,13 @@ mod record;
 #[cfg(target_os = "linux")]
 mod remains;
 #[cfg(target_os = "linux")]
+mod stage;
+#[cfg(target_os = "linux")]
 mod tree;
 #[cfg(target_os = "linux")]
 mod upload;
+#[cfg(target_os = "linux")]
+mod verdict;
 
 #[cfg(not(target_os = "linux"))]
 #[path = "elsewhere.rs"]

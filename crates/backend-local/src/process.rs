@@ -58,14 +58,10 @@ pub(crate) enum End {
 
 impl Process {
     /// Takes over a process that was begun; needs the context of a runtime.
-    pub(crate) fn new(child: &Child, output: OwnedFd) -> Result<Self, Failure> {
+    pub(crate) fn new(child: &Child, output: Receiver) -> Result<Self, Failure> {
         let leader = Pid::from_child(child);
-        let made = exit_descriptor(leader).and_then(|exit| {
-            let exit = watch(exit)?;
-            Ok((exit, Receiver::from_owned_fd(output)?))
-        });
-        match made {
-            Ok((exit, output)) => Ok(Self {
+        match exit_descriptor(leader).and_then(watch) {
+            Ok(exit) => Ok(Self {
                 leader,
                 exit,
                 output,
@@ -236,7 +232,8 @@ mod tests {
             .stdout(Stdio::from(writer))
             .spawn()
             .unwrap();
-        let process = Process::new(&child, reader).unwrap();
+        let output = Receiver::from_owned_fd(reader).unwrap();
+        let process = Process::new(&child, output).unwrap();
         let exit = watch(exit(process.leader).unwrap());
         Process {
             exit: exit.unwrap(),

@@ -11,7 +11,8 @@ use backend_core::{
 
 use crate::attributes;
 use crate::error::Failure;
-use crate::instance::{LocalInstance, Parts, blocking};
+use crate::instance::{LocalInstance, Parts};
+use crate::job::blocking;
 use crate::options::LocalOptions;
 use crate::place::Place;
 
@@ -73,9 +74,15 @@ impl Provider for LocalProvider {
         let (id, kept, marks) = (context.id.clone(), context.keep, context.marks());
         let starting = self.janitor.own(move |cancelled| async move {
             let made = blocking(move || {
+                if cancelled.is_cancelled() {
+                    return Err(Failure::Cancelled);
+                }
                 let remains = place.make(&marks)?;
                 if cancelled.is_cancelled() {
-                    remains.remove(None)?;
+                    // Nobody is there to hear of an error but the log.
+                    if let Err(error) = remains.remove(None) {
+                        tracing::warn!(%error, "a start that was cancelled left something");
+                    }
                     return Err(Failure::Cancelled);
                 }
                 Ok((remains, place.options(), place.account()))

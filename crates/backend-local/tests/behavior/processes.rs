@@ -80,9 +80,15 @@ async fn processes_are_listed_for_a_person() {
     let fixture = Fixture::new();
     let script = "setsid sleep 55 & echo > ready; sleep 44";
     let (outcome, _) = while_running(&fixture, script, async |instance| {
-        let table = instance.processes().await.unwrap().unwrap();
-        for part in ["PID", "sleep 55", "sleep 44", "/bin/sh"] {
-            assert!(table.contains(part), "{table}");
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let table = instance.processes().await.unwrap().unwrap();
+            let parts = ["PID", "sleep 55", "sleep 44", "/bin/sh"];
+            if parts.iter().all(|part| table.contains(part)) {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{table}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         instance.signal(Signal::KILL).await.unwrap();
     })
