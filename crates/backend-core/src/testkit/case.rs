@@ -70,7 +70,7 @@ pub(super) use ensure;
 
 impl Case {
     /// How long a case may take unless it says otherwise: far more than it needs.
-    const WITHIN: Duration = Duration::from_secs(60);
+    const WITHIN: Duration = Duration::from_mins(1);
 
     /// A case that is a script and what must come of it.
     pub(super) const fn script(id: &'static str, title: &'static str, check: ScriptCheck) -> Self {

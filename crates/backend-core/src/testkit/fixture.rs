@@ -188,7 +188,7 @@ impl Fixture {
     }
 
     /// Lets run what was uploaded to `instance`.
-    pub(super) fn run_in_background(&self, instance: Arc<dyn Instance>) -> Running {
+    pub(super) fn run_in_background(instance: Arc<dyn Instance>) -> Running {
         Self::running(instance, RunOptions::default())
     }
 
@@ -228,22 +228,38 @@ impl Fixture {
         }
     }
 
-    /// Waits for the clean-up, and makes sure that nothing of the case's is
-    /// left; what is left is removed, so that it is in nobody's way.
-    pub(super) async fn finish(&self) -> Checked {
-        within(PROMPTLY, "settle()", self.provider.settle()).await?;
-        let left = self.found().await?;
-        if left.is_empty() {
-            return Ok(());
+    /// Waits until nothing of the case's is left.
+    pub(super) async fn nothing_left(&self, after: &str) -> Checked {
+        let began = Instant::now();
+        loop {
+            within(PROMPTLY, "settle()", self.provider.settle()).await?;
+            let left = self.found().await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            // A task of ours that was aborted lets go of its instance in its
+            // own time: until then there is nothing to settle.
+            if began.elapsed() > Duration::from_secs(5) {
+                let names: Vec<_> = left.iter().map(|found| found.location.as_str()).collect();
+                let names = names.join(", ");
+                return Err(Unmet::failed(format!("left behind after {after}: {names}")));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let mut names = Vec::new();
-        for found in &left {
-            names.push(found.location.clone());
-            if let Err(error) = self.provider.remove(found).await {
-                tracing::warn!(%error, location = found.location, "a leftover stays");
+    }
+
+    /// Makes sure that nothing of the case's is left; what is left is removed,
+    /// so that it is in nobody's way.
+    pub(super) async fn finish(&self) -> Checked {
+        let left = self.nothing_left("the case").await;
+        if left.is_err() {
+            for found in self.found().await? {
+                if let Err(error) = self.provider.remove(&found).await {
+                    tracing::warn!(%error, location = found.location, "a leftover stays");
+                }
             }
         }
-        Err(Unmet::failed(format!("left behind: {}", names.join(", "))))
+        left
     }
 }
 

@@ -21,18 +21,21 @@ impl Report {
                 escape(&result.id),
                 result.duration.as_secs_f64()
             );
-            xml.push_str(&match &result.status {
-                Status::Passed => format!("{open}/>\n"),
+            let rest = match &result.status {
+                Status::Passed => "/>".to_owned(),
                 Status::Failed(reason) => format!(
-                    "{open}>\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
+                    ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>",
                     escape(&result.title),
                     escape(reason)
                 ),
                 Status::Skipped(reason) => format!(
-                    "{open}>\n    <skipped message=\"{}\"/>\n  </testcase>\n",
+                    ">\n    <skipped message=\"{}\"/>\n  </testcase>",
                     escape(reason)
                 ),
-            });
+            };
+            xml.push_str(&open);
+            xml.push_str(&rest);
+            xml.push('\n');
         }
         xml.push_str("</testsuite>\n");
         xml
@@ -51,7 +54,9 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\t' | '\n' | '\r' => {
                 // As they are, an attribute would turn them into blanks.
-                escaped.push_str(&format!("&#{};", u32::from(character)));
+                escaped.push_str("&#");
+                escaped.push_str(&u32::from(character).to_string());
+                escaped.push(';');
             }
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             other => escaped.push(other),

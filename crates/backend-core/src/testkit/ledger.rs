@@ -69,23 +69,23 @@ impl Ledger {
 }
 
 fn held(directories: &[PathBuf]) -> Held {
-    let mut held = Held::new();
-    let mut hold = |name: String, count: usize| *held.entry(name).or_default() += count;
+    let mut all = Held::new();
+    let mut add = |name: String, count: usize| *all.entry(name).or_default() += count;
     for name in descriptors() {
-        hold(format!("descriptor of {name}"), 1);
+        add(format!("descriptor of {name}"), 1);
     }
     for child in children(std::process::id()) {
-        hold(format!("child {child}"), 1);
+        add(format!("child {child}"), 1);
     }
     if let Ok(runtime) = Handle::try_current() {
-        hold("tasks".into(), runtime.metrics().num_alive_tasks());
+        add("tasks".into(), runtime.metrics().num_alive_tasks());
     }
     for directory in directories {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            hold(format!("entry {}", entry.path().display()), 1);
+            add(format!("entry {}", entry.path().display()), 1);
         }
     }
-    held
+    all
 }
 
 /// What the descriptors of this process are of, without the numbers that

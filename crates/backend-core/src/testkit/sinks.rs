@@ -296,7 +296,7 @@ mod tests {
         let started = tokio::time::Instant::now();
         let mut sink = SlowSink::new(HashSink::new(), Duration::from_millis(10));
         for _ in 0..32 {
-            sink.write(&[1; 32 << 10]).await.unwrap();
+            sink.write(&vec![1; 32 << 10]).await.unwrap();
         }
         assert_eq!(started.elapsed(), Duration::from_millis(160));
         assert_eq!(sink.into_inner().received(), 1 << 20);

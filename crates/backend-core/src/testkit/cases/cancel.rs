@@ -174,23 +174,7 @@ enum Until {
 async fn start_never_begun(fixture: Fixture) -> Checked {
     let context = fixture.context();
     drop(fixture.provider.start(fixture.attributes(), &context));
-    nothing_left(&fixture, "a start that was never polled").await
-}
-
-/// That the provider has nothing of this case's, once it has settled.
-async fn nothing_left(fixture: &Fixture, after: &str) -> Checked {
-    within(PROMPTLY, "settle()", fixture.provider.settle()).await?;
-    let found = fixture.found().await?;
-    ensure!(
-        found.is_empty(),
-        "after {after}, there is still {}",
-        found
-            .iter()
-            .map(|found| found.location.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    Ok(())
+    fixture.nothing_left("a start that was never polled").await
 }
 
 fn hanging_script(sleeper: &Sleeper) -> String {
@@ -215,18 +199,10 @@ async fn instance_dropped(fixture: Fixture, until: Until) -> Checked {
             fixture.run_on(&*instance, &RunOptions::default()).await?;
         }
     }
-    let when = "after the instance was dropped";
-    // The task of the run lets go of the instance in its own time.
-    sleeper.gone(PROMPTLY, when).await?;
-    let mut left = nothing_left(&fixture, when).await;
-    for _ in 0..50 {
-        if left.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        left = nothing_left(&fixture, when).await;
-    }
-    left
+    sleeper
+        .gone(PROMPTLY, "after the instance was dropped")
+        .await?;
+    fixture.nothing_left("the instance was dropped").await
 }
 
 async fn drop_start(fixture: Fixture) -> Checked {
@@ -237,7 +213,9 @@ async fn drop_start(fixture: Fixture) -> Checked {
             instance?.stop().await?;
             return Ok(());
         }
-        nothing_left(&fixture, &format!("a start dropped after {polls} polls")).await?;
+        fixture
+            .nothing_left(&format!("a start dropped after {polls} polls"))
+            .await?;
     }
     Ok(())
 }
@@ -252,7 +230,9 @@ async fn drop_start_timed(fixture: Fixture) -> Checked {
         if let Ok(instance) = tokio::time::timeout(time, start).await {
             instance?.stop().await?;
         }
-        nothing_left(&fixture, &format!("a start dropped after {time:?}")).await?;
+        fixture
+            .nothing_left(&format!("a start dropped after {time:?}"))
+            .await?;
     }
     Ok(())
 }
@@ -263,7 +243,9 @@ async fn drop_upload(fixture: Fixture) -> Checked {
         let instance = fixture.start().await?;
         let polled = poll_times(instance.upload_script(&script), polls).await;
         instance.stop().await?;
-        nothing_left(&fixture, &format!("an upload dropped after {polls} polls")).await?;
+        fixture
+            .nothing_left(&format!("an upload dropped after {polls} polls"))
+            .await?;
         if let Polled::Ready(uploaded) = polled {
             uploaded?;
             break;
@@ -341,7 +323,7 @@ async fn drop_stop(fixture: Fixture) -> Checked {
         let after = format!("a stop dropped after {polls} polls");
         sleeper.gone(PROMPTLY, &format!("after {after}")).await?;
         if polls > 0 {
-            nothing_left(&fixture, &after).await?;
+            fixture.nothing_left(&after).await?;
         }
         if ready {
             break;
@@ -366,7 +348,7 @@ async fn stop_at_once(fixture: Fixture) -> Checked {
     for stopped in [one, other] {
         stopped.map_err(|error| Unmet::failed(error.to_string()))??;
     }
-    nothing_left(&fixture, "two stops at once").await
+    fixture.nothing_left("two stops at once").await
 }
 
 async fn stop_from(fixture: Fixture, until: Until) -> Checked {
@@ -375,7 +357,7 @@ async fn stop_from(fixture: Fixture, until: Until) -> Checked {
         _ => fixture.ready(b"echo not reached\n").await?,
     };
     within(PROMPTLY, "the stop", instance.stop()).await??;
-    nothing_left(&fixture, "the stop").await
+    fixture.nothing_left("the stop").await
 }
 
 async fn stop_while_uploading(fixture: Fixture) -> Checked {
@@ -388,7 +370,7 @@ async fn stop_while_uploading(fixture: Fixture) -> Checked {
     // The upload may have been faster; that it ends is what counts.
     let (_uploaded, stopped) = within(PROMPTLY, "a stop during an upload", both).await?;
     stopped?;
-    nothing_left(&fixture, "a stop during an upload").await
+    fixture.nothing_left("a stop during an upload").await
 }
 
 /// That a script which did not end by itself was not given an exit of its own.
@@ -429,7 +411,7 @@ async fn stop_running(fixture: &Fixture, sleeper: &Sleeper, script: &str) -> Che
     let ran = running.ended(PROMPTLY).await?;
     verdict_is_true(&ran.result, None)?;
     sleeper.gone(PROMPTLY, "after the stop").await?;
-    nothing_left(fixture, "a stop while running").await
+    fixture.nothing_left("a stop while running").await
 }
 
 async fn stop_while_draining(fixture: Fixture) -> Checked {

@@ -146,9 +146,9 @@ async fn carries<T: AsRef<str>>(fixture: Fixture, values: &[T]) -> Checked {
     let (mut environment, mut script) = (Environment::new(), String::new());
     for (number, value) in values.iter().enumerate() {
         set(&mut environment, &format!("X{number}"), value.as_ref())?;
-        script.push_str(&format!(
-            "printf %s \"$X{number}\" | sha256sum | cut -c1-64\n"
-        ));
+        script.push_str("printf %s \"$X");
+        script.push_str(&number.to_string());
+        script.push_str("\" | sha256sum | cut -c1-64\n");
     }
     let ran = run_in(&fixture, &script, environment).await?;
     if !fixture.executes() {
