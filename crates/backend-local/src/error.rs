@@ -147,13 +147,9 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::BaseOpen { path, .. } => Some(format!(
-                "run `chmod 700 {}`, or choose another place with the option `directory`",
-                path.display()
-            )),
-            Self::BaseNotADirectory(_) | Self::BaseForeign { .. } => {
-                Some("choose another place with the option `directory`".into())
-            }
+            Self::BaseNotADirectory(_) | Self::BaseForeign { .. } | Self::BaseOpen { .. } => Some(
+                "name a directory that does not exist yet with the option `directory`; it is made with the right mode".into(),
+            ),
             Self::File { source, .. } => match kind_of(source) {
                 ErrorKind::Exhausted => {
                     Some("make room, or choose another place with the option `directory`".into())

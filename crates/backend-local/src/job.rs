@@ -132,6 +132,7 @@ impl Job {
     }
 
     pub(crate) async fn processes(&self) -> Result<Option<String>, Failure> {
+        self.stages.settled(ENDS_WITHIN).await;
         let Some(process) = self.stages.process() else {
             return Ok(None);
         };

@@ -28,8 +28,8 @@ pub(crate) struct Pumped {
 
 /// Pumps until both ends are seen, `window` is over, or `stopping` is called.
 ///
-/// What was in the pipe when the script ended is delivered in any case,
-/// however slow the sink is and whoever goes on writing. Only then does the
+/// What was in the pipe when the script ended, or was stopped, is delivered in
+/// any case, however slow the sink is and whoever goes on writing. Only then does the
 /// window begin, in which children of the script may write more.
 ///
 /// # Cancel safety
@@ -49,8 +49,8 @@ pub(crate) async fn pump(
         broken: false,
     };
     let end = pump.until_end_of(process, stopping).await;
+    pump.rest().await;
     if end != End::Stopped {
-        pump.rest().await;
         tokio::select! {
             biased;
             () = stopping.cancelled() => {}

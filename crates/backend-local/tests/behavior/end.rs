@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use backend_core::{ErrorKind, LossCause, Outcome, RunOptions, Signal, StartAttributes};
 
-use crate::support::{Fixture, eventually, exited, only, signaled};
+use crate::support::{Fixture, eventually, exited, listed, only, signaled};
 
 #[tokio::test]
 async fn codes_and_signals_are_told_apart() {
@@ -63,13 +63,7 @@ async fn a_stop_loses_a_run_under_way_and_ends_it_promptly() {
         let options = RunOptions::default();
         let began = Instant::now();
         let stop = async {
-            let processes = async || instance.processes().await.unwrap();
-            while !processes()
-                .await
-                .is_some_and(|table| table.contains("sleep 600"))
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            listed(&*instance, &["sleep 600"]).await;
             instance.stop().await.unwrap();
         };
         let (result, ()) = tokio::join!(instance.run_script(&options, &mut output), stop);
@@ -190,14 +184,7 @@ async fn dropped_futures_and_instances_leave_nothing() {
         result = instance.run_script(&options, &mut output) => panic!("{result:?}"),
         () = eventually("the script runs", || began.exists().then_some(())) => {}
     }
-    assert!(
-        instance
-            .processes()
-            .await
-            .unwrap()
-            .unwrap()
-            .contains("sleep 600")
-    );
+    listed(&*instance, &["sleep 600"]).await;
     let again = instance
         .run_script(&options, &mut output)
         .await
@@ -237,5 +224,86 @@ async fn a_dropped_upload_leaves_nothing_that_was_not_there() {
         instance.stop().await.unwrap();
     }
     fixture.provider.settle().await;
+    fixture.assert_empty();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_callers_that_nobody_polls() {
+    let fixture = Fixture::new();
+    let instance = fixture.uploaded("sleep 600").await;
+    let context = backend_core::StartContext::new();
+    let attributes = StartAttributes::default();
+    let second = fixture.provider.start(&attributes, &context).await.unwrap();
+    let large = vec![b'#'; 8 << 20];
+    let (options, mut output) = (RunOptions::default(), Vec::new());
+    let mut run = std::pin::pin!(instance.run_script(&options, &mut output));
+    let mut upload = std::pin::pin!(second.upload_script(&large));
+    // Each is polled once, and then left alone.
+    let uploaded = futures_util::future::poll_fn(|context| {
+        use std::future::Future;
+        assert!(run.as_mut().poll(context).is_pending());
+        // On a busy machine it may be done already.
+        std::task::Poll::Ready(upload.as_mut().poll(context).is_ready())
+    })
+    .await;
+    let limit = Duration::from_secs(8);
+    for instance in [&instance, &second] {
+        tokio::time::timeout(limit, instance.stop())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let outcome = run.await.map(|result| result.outcome);
+    assert!(matches!(outcome, Ok(Outcome::Lost(_))), "{outcome:?}");
+    if !uploaded {
+        let late = upload.await.unwrap_err();
+        let expected = [ErrorKind::InvalidState, ErrorKind::Io];
+        assert!(expected.contains(&late.kind()), "{late:?}");
+    }
+    fixture.assert_empty();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_at_any_moment_of_a_run_gives_one_true_outcome() {
+    let fixture = Fixture::new();
+    for round in 0..120_u64 {
+        let instance = fixture.uploaded("exit 7").await;
+        let (options, mut output) = (RunOptions::default(), Vec::new());
+        let stop = async {
+            // Spread over the whole of a run, which takes a millisecond or two.
+            let pause = Duration::from_micros(round * 25);
+            let began = Instant::now();
+            while began.elapsed() < pause {
+                tokio::task::yield_now().await;
+            }
+            instance.stop().await.unwrap();
+        };
+        let (result, ()) = tokio::join!(instance.run_script(&options, &mut output), stop);
+        match result.map(|result| result.outcome) {
+            Ok(Outcome::Exited { code: 7, .. }) => {}
+            Ok(Outcome::Lost(loss)) => assert_eq!(loss.cause, LossCause::Stopped),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidState, "{error:?}"),
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+    fixture.assert_empty();
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_at_any_moment_leaves_nothing() {
+    let fixture = Fixture::new();
+    for round in 0..60_u64 {
+        let instance = fixture
+            .uploaded("sleep 600 & setsid sleep 600 & exit 7")
+            .await;
+        let id = instance.id().to_string();
+        let (options, mut output) = (RunOptions::default(), Vec::new());
+        let run = instance.run_script(&options, &mut output);
+        tokio::time::timeout(Duration::from_micros(round * 50), run)
+            .await
+            .ok();
+        instance.stop().await.unwrap();
+        assert!(crate::support::cgroups(&id).is_empty());
+    }
     fixture.assert_empty();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backend_core::{Capability, Outcome, RunOptions, Signal};
 
-use crate::support::{ESCAPE, Fixture, alive, cgroups, eventually, exited, signaled};
+use crate::support::{ESCAPE, Fixture, alive, cgroups, eventually, exited, listed, signaled};
 
 /// Runs `script` while `act` is done once the script has made `work/ready`.
 async fn while_running(
@@ -80,16 +80,7 @@ async fn processes_are_listed_for_a_person() {
     let fixture = Fixture::new();
     let script = "setsid sleep 55 & echo > ready; sleep 44";
     let (outcome, _) = while_running(&fixture, script, async |instance| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        loop {
-            let table = instance.processes().await.unwrap().unwrap();
-            let parts = ["PID", "sleep 55", "sleep 44", "/bin/sh"];
-            if parts.iter().all(|part| table.contains(part)) {
-                break;
-            }
-            assert!(std::time::Instant::now() < deadline, "{table}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        listed(instance, &["PID", "sleep 55", "sleep 44", "/bin/sh"]).await;
         instance.signal(Signal::KILL).await.unwrap();
     })
     .await;

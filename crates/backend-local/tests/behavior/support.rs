@@ -111,9 +111,9 @@ pub(crate) fn window(length: Duration) -> RunOptions {
     }
 }
 
-/// Waits until `look` finds something; fails after ten seconds.
+/// Waits until `look` finds something; fails after twenty seconds.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = look() {
             return found;
@@ -168,4 +168,20 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Waits until the listing of the instance's processes has all of these.
+pub(crate) async fn listed(instance: &dyn Instance, parts: &[&str]) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let table = instance.processes().await.unwrap().unwrap_or_default();
+        if parts.iter().all(|part| table.contains(part)) {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "never {parts:?}: {table}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
