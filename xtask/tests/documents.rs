@@ -34,7 +34,7 @@ fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
 fn source(path: &str) -> String {
     let text = std::fs::read_to_string(root().join(path)).expect(path);
     match text.split(MARK).collect::<Vec<_>>().as_slice() {
-        [_, shown, _] => shown.to_owned(),
+        [_, shown, _] => (*shown).to_owned(),
         _ => text,
     }
 }

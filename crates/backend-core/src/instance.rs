@@ -50,8 +50,11 @@ pub trait Instance: Debug + Send + Sync {
         None
     }
 
-    /// How long the instance took from its creation until it was ready.
-    fn startup_duration(&self) -> Duration;
+    /// How long the instance took from its creation until it was ready; zero,
+    /// the default, where it is ready at once.
+    fn startup_duration(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Puts the script onto the instance.
     ///

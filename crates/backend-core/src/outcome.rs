@@ -75,6 +75,27 @@ pub enum LossCause {
     Protocol,
 }
 
+#[cfg(unix)]
+impl From<std::process::ExitStatus> for Outcome {
+    /// What the system says of a process of this machine that has ended.
+    fn from(status: std::process::ExitStatus) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        let signal = status.signal().and_then(Signal::from_number);
+        match (status.code(), signal) {
+            (Some(code), _) => Self::Exited {
+                code,
+                maybe_signal: None,
+            },
+            (None, Some(signal)) => Self::Signaled { signal, oom: false },
+            (None, None) => Self::Lost(Loss::new(
+                LossCause::StatusMissing,
+                format!("the system says neither code nor signal: {status}"),
+            )),
+        }
+    }
+}
+
 impl fmt::Display for LossCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -184,6 +205,27 @@ impl RunResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_system_says_is_taken_as_it_is() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        let outcome = |raw| Outcome::from(std::process::ExitStatus::from_raw(raw));
+        let exited = |code| Outcome::Exited {
+            code,
+            maybe_signal: None,
+        };
+        assert_eq!(outcome(0), exited(0));
+        assert_eq!(outcome(43 << 8), exited(43));
+        let killed = Outcome::Signaled {
+            signal: Signal::KILL,
+            oom: false,
+        };
+        assert_eq!(outcome(9), killed);
+        // Stopped, which is no end at all.
+        assert!(matches!(outcome(0x137f), Outcome::Lost(_)));
+    }
 
     #[test]
     fn only_an_exit_has_a_code() {
