@@ -1,7 +1,6 @@
 //! What the tests need of the machine: found, or installed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use crate::command::{run, say};
 /// A program that some tests need.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tool {
-    /// Where it may be found: names for the search path, or whole paths.
+    /// Its name on the search path, or in `sbin`.
     program: &'static str,
     /// The package of Debian and Ubuntu that has it.
     package: &'static str,
@@ -98,12 +97,7 @@ fn install(packages: &BTreeSet<&str>) -> anyhow::Result<()> {
 }
 
 fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Daemons are in sbin, which a user's path may lack.
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    directories
-        .map(|directory| directory.join(program))
-        .any(|path| Path::is_file(&path))
+    testbed::find_program(program).is_some()
 }
 
 fn is_root() -> bool {

@@ -1,0 +1,216 @@
+//! A server process with a directory of its own, that does not outlive who
+//! started it.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+/// Starts the server and waits until its own input ends, which happens also
+/// when the process that holds the other end is killed. Then it ends the
+/// server: by TERM (after CONT, should it be stopped), by KILL after `$1`
+/// seconds. `$2` is where it says the server's process id.
+const GUARD: &str = include_str!("guard.sh");
+
+/// A running server, with its files in a temporary directory.
+///
+/// Dropping it ends the server, waits for that, and removes the directory.
+#[derive(Debug)]
+pub struct Daemon {
+    name: String,
+    guard: Child,
+    pid: i32,
+    directory: TempDir,
+}
+
+impl Daemon {
+    /// Starts `command` as the server `name`. Its output goes to a log file;
+    /// `grace` is how long it may take to end after TERM.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn start(
+        name: &str,
+        command: &Command,
+        directory: TempDir,
+        grace: Duration,
+    ) -> anyhow::Result<Self> {
+        let log = File::create(directory.path().join("log"))?;
+        let pid_file = directory.path().join("guarded-pid");
+        let mut guard = Command::new("/bin/sh");
+        guard
+            .args(["-c", GUARD, "guard"])
+            .arg(grace.as_secs().to_string())
+            .arg(&pid_file)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => guard.env(key, value),
+                None => guard.env_remove(key),
+            };
+        }
+        if let Some(current) = command.get_current_dir() {
+            guard.current_dir(current);
+        }
+        let guard = guard
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let mut daemon = Self {
+            name: name.to_owned(),
+            guard,
+            pid: 0,
+            directory,
+        };
+        daemon.wait_until(Duration::from_secs(10), |_| pid_in(&pid_file).is_some())?;
+        daemon.pid = pid_in(&pid_file).context("the guard said no process id")?;
+        Ok(daemon)
+    }
+
+    /// The process id of the server.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The directory of its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read(self.directory().join("log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Waits until `ready` says so.
+    ///
+    /// # Errors
+    ///
+    /// If the server ends before, or `bound` is over; with its log.
+    pub fn wait_until(
+        &mut self,
+        bound: Duration,
+        mut ready: impl FnMut(&Self) -> bool,
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !ready(self) {
+            if let Some(status) = self.guard.try_wait()? {
+                bail!("{} ended: {status}\n{}", self.name, self.log());
+            }
+            if began.elapsed() > bound {
+                bail!("{} is not ready after {bound:?}\n{}", self.name, self.log());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Sends a signal, by its number, to the server process only.
+    ///
+    /// # Errors
+    ///
+    /// If the server is gone.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        #[expect(unsafe_code, reason = "kill(2) touches no memory of ours")]
+        // SAFETY: two integers go to the kernel. The process is a child of our
+        // guard, which is alive until we end it, so the id is still its own.
+        let sent = unsafe { libc::kill(self.pid, signal) };
+        if sent == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Ends the server in good order, and waits for it.
+    pub fn stop(&mut self) {
+        // The end of its input is the guard's sign.
+        drop(self.guard.stdin.take());
+        self.guard.wait().ok();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn pid_in(path: &PathBuf) -> Option<i32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// A TCP port of the loopback address on which nobody listened just now.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> Daemon {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo ready; exec sleep 300"]);
+        let mut daemon =
+            Daemon::start("sleeper", &command, directory, Duration::from_secs(5)).unwrap();
+        let bound = Duration::from_secs(10);
+        daemon
+            .wait_until(bound, |daemon| daemon.log().contains("ready"))
+            .unwrap();
+        daemon
+    }
+
+    fn is_alive(pid: i32) -> bool {
+        Path::new(&format!("/proc/{pid}")).exists()
+    }
+
+    #[test]
+    fn a_dropped_daemon_is_gone_with_its_files() {
+        let daemon = sleeper();
+        let (pid, directory) = (daemon.pid(), daemon.directory().to_owned());
+        assert!(is_alive(pid));
+        drop(daemon);
+        assert!(!is_alive(pid) && !directory.exists());
+    }
+
+    #[test]
+    fn a_stopped_one_too() {
+        let daemon = sleeper();
+        let pid = daemon.pid();
+        daemon.signal(libc::SIGSTOP).unwrap();
+        drop(daemon);
+        assert!(!is_alive(pid));
+    }
+
+    #[test]
+    fn one_that_ends_is_told_with_its_log() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo no such option >&2; exit 7"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut daemon =
+            Daemon::start("failing", &command, directory, Duration::from_secs(5)).unwrap();
+        let error = daemon
+            .wait_until(Duration::from_secs(10), |_| false)
+            .unwrap_err();
+        assert!(error.to_string().contains("no such option"), "{error}");
+    }
+}

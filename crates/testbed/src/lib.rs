@@ -1,0 +1,14 @@
+//! Throw-away daemons for the tests of this workspace.
+//!
+//! Each module starts one kind of real server, with its files in a directory
+//! of its own and its address on this machine only. A [`Daemon`] is ended by
+//! its process id when it is dropped, and by its guard when the process that
+//! started it is killed, so that no test leaves one running.
+
+mod daemon;
+mod need;
+mod program;
+
+pub use daemon::{Daemon, free_port};
+pub use need::{is_required, missing};
+pub use program::find_program;
