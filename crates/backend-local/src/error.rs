@@ -55,6 +55,8 @@ pub(crate) enum Failure {
     NotRun,
     #[error("the instance is stopped")]
     Stopped,
+    #[error("the instance was removed by someone else")]
+    Gone(#[source] Box<Failure>),
     #[error("the environment variable `{0}` is set by the backend itself")]
     ReservedVariable(&'static str),
     #[error(
@@ -119,6 +121,11 @@ impl Failure {
         self.during(operation).on_instance(id)
     }
 
+    /// Whether it may be no more than a consequence of a removal elsewhere.
+    pub(crate) fn lacks_something(&self) -> bool {
+        self.kind() == ErrorKind::Io
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::File { source, .. }
@@ -140,6 +147,7 @@ impl Failure {
             Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
                 ErrorKind::InvalidState
             }
+            Self::Gone(_) => ErrorKind::Gone,
             Self::Leftover(_) => ErrorKind::Leftover,
             Self::Cancelled | Self::RuntimeEnded => ErrorKind::Cancelled,
         }

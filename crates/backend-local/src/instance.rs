@@ -78,8 +78,12 @@ impl Instance for LocalInstance {
     }
 
     async fn upload_script(&self, script: &[u8]) -> Result<()> {
-        let uploaded = self.job.upload(script).await;
-        uploaded.map_err(self.failed(Operation::Upload))
+        match self.job.upload(script).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.failed(Operation::Upload)(
+                self.job.explain(failure).await,
+            )),
+        }
     }
 
     async fn run_script(
@@ -87,8 +91,12 @@ impl Instance for LocalInstance {
         options: &RunOptions,
         sink: &mut dyn OutputSink,
     ) -> Result<RunResult> {
-        let begun = self.job.begin(options).await;
-        let process = begun.map_err(self.failed(Operation::Run))?;
+        let process = match self.job.begin(options).await {
+            Ok(process) => process,
+            Err(failure) => {
+                return Err(self.failed(Operation::Run)(self.job.explain(failure).await));
+            }
+        };
         let pumped = pump(&process, options.drain_window, &self.job.stopping, sink).await;
         Ok(self.job.conclude(&process, pumped).await)
     }

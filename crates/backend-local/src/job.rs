@@ -96,6 +96,19 @@ impl Job {
         Ok(process)
     }
 
+    /// Why a step really failed: nothing works in an instance that someone
+    /// else has removed.
+    pub(crate) async fn explain(&self, failure: Failure) -> Failure {
+        if !failure.lacks_something() {
+            return failure;
+        }
+        let remains = self.remains.clone();
+        match blocking(move || remains.gone()).await {
+            Ok(true) => Failure::Gone(Box::new(failure)),
+            _ => failure,
+        }
+    }
+
     /// The result of a run whose output was pumped.
     pub(crate) async fn conclude(&self, process: &Process, pumped: Pumped) -> RunResult {
         let (remains, leader) = (self.remains.clone(), process.leader());

@@ -7,9 +7,10 @@ use backend_core::testkit::{self, Target};
 
 fn main() -> ExitCode {
     testkit::main([
-        Target::new(&backend_local::BACKEND),
+        Target::new(&backend_local::BACKEND).processes_visible(true),
         Target::new(&backend_local::BACKEND)
             .named("local-marker")
+            .processes_visible(true)
             .config([("containment", "marker")]),
     ])
 }

@@ -3,6 +3,8 @@
 mod cancel;
 mod environment;
 mod exit;
+mod faults;
+mod killed;
 mod output;
 mod processes;
 mod providers;
@@ -19,7 +21,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         upload::CASES,
         environment::CASES,
         cancel::CASES,
+        killed::CASES,
         providers::CASES,
+        faults::CASES,
     ]
     .into_iter()
     .flatten()
@@ -49,7 +53,7 @@ mod tests {
                 "{id}"
             );
         }
-        assert!(ids.len() >= 95, "{}", ids.len());
+        assert!(ids.len() >= 149, "{}", ids.len());
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::script::{TRAILER, shown};
 use super::sinks::{HashSink, Watch};
 use super::target::Target;
 use crate::{
-    Capabilities, Capability, Found, Instance, OwnerId, Provider, Result, RunOptions, RunResult,
-    StartAttributes, StartContext,
+    Capabilities, Capability, Found, Instance, OwnerId, Provider, ProviderConfig, Result,
+    RunOptions, RunResult, StartAttributes, StartContext,
 };
 
 /// How long things may take that are over at once where all is well.
@@ -96,6 +96,11 @@ impl Fixture {
     /// Another provider with the same configuration, as another worker has it.
     pub(super) fn another_provider(&self) -> Result<Arc<dyn Provider>> {
         self.target.provider(&self.options)
+    }
+
+    /// The configuration of the case's provider.
+    pub(super) fn config(&self) -> ProviderConfig {
+        self.target.configuration(&self.options)
     }
 
     pub(super) fn context(&self) -> StartContext {

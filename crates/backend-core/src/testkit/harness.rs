@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use super::case::Case;
 use super::report::{CaseResult, Report, Status};
 use super::runner::execute;
+use super::second_worker::second_worker;
 use super::selection::Selection;
 use super::target::Target;
 
@@ -37,6 +38,7 @@ pub fn main(targets: impl IntoIterator<Item = Target>) -> ExitCode {
 
 /// The same for the selected cases only.
 pub fn main_of(targets: impl IntoIterator<Item = Target>, selection: &Selection) -> ExitCode {
+    second_worker();
     let mut arguments = Arguments::from_args();
     // Cases mostly wait: more of them than processors make the suite shorter.
     arguments.test_threads.get_or_insert(4);

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::case::{Case, Check, Checked, Unmet};
 use super::fixture::{Fixture, within};
 use super::report::{CaseResult, Report, Status};
+use super::second_worker::second_worker;
 use super::selection::Selection;
 use super::target::Target;
 use crate::Capability;
@@ -21,6 +22,9 @@ static ALONE: RwLock<()> = RwLock::const_new(());
 /// Runs the selected cases against `target`, several at a time, and hands each
 /// result to `finished` as soon as it is there.
 ///
+/// Some cases kill a second worker. It is this program, begun once more with
+/// the same arguments, which must bring it here again.
+///
 /// # Cancel safety
 ///
 /// Dropping it drops the cases that run; what they had started is removed by
@@ -30,6 +34,7 @@ pub async fn run(
     selection: &Selection,
     mut finished: impl FnMut(&CaseResult),
 ) -> Report {
+    second_worker();
     let places = Arc::new(Semaphore::new(selection.concurrency()));
     let mut tasks = JoinSet::new();
     let mut names = std::collections::HashMap::new();

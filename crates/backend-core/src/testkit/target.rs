@@ -91,9 +91,14 @@ impl Target {
 
     /// A new provider, with `options` over the target's own.
     pub(crate) fn provider(&self, options: &[(&str, &str)]) -> Result<Arc<dyn Provider>> {
+        (self.backend.provider)(&self.configuration(options))
+    }
+
+    /// The target's configuration, with `options` over it.
+    pub(crate) fn configuration(&self, options: &[(&str, &str)]) -> ProviderConfig {
         let mut config = self.config.clone();
         config.overlay(options.iter().copied().collect());
-        (self.backend.provider)(&config)
+        config
     }
 }
 

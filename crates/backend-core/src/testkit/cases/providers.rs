@@ -11,7 +11,7 @@ use crate::testkit::fixture::{Fixture, PROMPTLY, within};
 use crate::testkit::marker::Sleeper;
 use crate::testkit::script::Ends;
 use crate::{
-    Capability, Chain, ErrorKind, FoundState, Outcome, Progress, ProgressReporter, ProviderConfig,
+    Capability, Chain, ErrorKind, FoundState, Progress, ProgressReporter, ProviderConfig,
     RunOptions, Signal, StartAttributes,
 };
 
@@ -36,11 +36,9 @@ pub(in crate::testkit) const CASES: &[Case] = &[
     )
     .simulate(&[("startup-duration", "10ms")])
     .basic(),
-    Case::function(
-        "R1-progress",
-        "a start reports its progress",
-        |fixture| Box::pin(progress(fixture)),
-    )
+    Case::function("R1-progress", "a start reports its progress", |fixture| {
+        Box::pin(progress(fixture))
+    })
     .simulate(&[]),
     Case::function(
         "R2-setup-twice",
@@ -112,12 +110,6 @@ pub(in crate::testkit) const CASES: &[Case] = &[
     )
     .simulate(&[])
     .basic(),
-    Case::function(
-        "F3-removed-in-mid-run",
-        "a run whose instance is removed by someone else ends promptly, and is no exit of the script's",
-        |fixture| Box::pin(removed_in_mid_run(fixture)),
-    )
-    .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
 ];
 
 async fn starts_at_once(fixture: Fixture) -> Checked {
@@ -440,28 +432,5 @@ fn options_are_described(fixture: &Fixture) -> Checked {
             spec.key
         );
     }
-    Ok(())
-}
-
-async fn removed_in_mid_run(fixture: Fixture) -> Checked {
-    let mut running = fixture.launch(b"echo ready\nsleep 300\nexit 0\n").await?;
-    running.printed("ready").await?;
-    for found in fixture.found().await? {
-        fixture.provider.remove(&found).await?;
-    }
-    let instance = running.instance.clone();
-    let ran = running.ended(PROMPTLY).await?;
-    let fits = match &ran.result.outcome {
-        // Where the removal ends the script first, its death is seen.
-        Outcome::Signaled { signal, .. } => *signal == Signal::KILL || *signal == Signal::TERM,
-        Outcome::Exited { maybe_signal, .. } => maybe_signal.is_some(),
-        Outcome::Lost(_) => true,
-    };
-    ensure!(
-        fits,
-        "a script whose instance was removed {}",
-        ran.result.outcome
-    );
-    instance.stop().await?;
     Ok(())
 }
