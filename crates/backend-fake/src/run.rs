@@ -89,7 +89,10 @@ impl<'a> Simulation<'a> {
             // A write that was begun is finished: no byte is lost by a signal.
             delivery.write(arriving).await;
             printed += arriving.len() as u64;
-            if arriving.len() < piece.len() {
+            let cut = arriving.len() < piece.len();
+            // Not kept while others run: a thousand pieces are a lot.
+            drop(piece);
+            if cut {
                 return ControlFlow::Break(connection_lost());
             }
             self.wait(tokio::task::yield_now()).await?;

@@ -36,7 +36,7 @@ fn secrets(count: u64) -> Secrets {
             )
         })
         .collect();
-    let mut secrets = Secrets::new();
+    let secrets = Secrets::new();
     secrets
         .add(values.iter().map(|value| ("bench", value.as_bytes())))
         .unwrap();

@@ -9,7 +9,15 @@ use tokio::time::Instant;
 
 use crate::{CancelCause, EndedBy, Limit, Secrets, Step};
 
-/// One thing that happened to a job. Its JSON is a line of `--events FILE`.
+/// The version of the JSON of events and results. Members and events may be
+/// added to it; what is there keeps its name and meaning.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// The JSON schema of an [`Event`].
+pub const EVENT_SCHEMA: &str = include_str!("../schema/event.json");
+
+/// One thing that happened to a job. Its JSON is a line of `--events FILE`,
+/// and is described by [`EVENT_SCHEMA`].
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// 0, 1, 2, … within the job.
@@ -26,6 +34,13 @@ pub struct Event {
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventKind {
+    /// The job begins: the first of its events.
+    JobStarted {
+        /// The version of this form: 1.
+        version: u32,
+        /// The name of the job, if it has one.
+        job: Option<String>,
+    },
     /// A step begins.
     StepStarted {
         /// The step.
@@ -77,6 +92,8 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// The run has not come back after KILL: the instance is stopped under it.
+    RunAbandoned,
     /// The output was cut at its limit.
     OutputTruncated {
         /// The bytes that were delivered.
@@ -98,6 +115,7 @@ impl EventKind {
     /// Masks every text that did not come from us.
     fn mask(&mut self, secrets: &Secrets) {
         let text = match self {
+            Self::JobStarted { job: Some(job), .. } => job,
             Self::StepFailed { error, .. }
             | Self::SignalSent {
                 error: Some(error), ..
@@ -110,7 +128,18 @@ impl EventKind {
             Self::RunEnded {
                 outcome: Outcome::Lost(loss),
             } => &mut loss.detail,
-            _ => return,
+            // Each by its name, so that a new one with a text is not forgotten.
+            Self::JobStarted { job: None, .. }
+            | Self::StepStarted { .. }
+            | Self::StepEnded { .. }
+            | Self::InstanceReady { image: None, .. }
+            | Self::LimitReached { .. }
+            | Self::Cancelled { .. }
+            | Self::SignalSent { error: None, .. }
+            | Self::RunAbandoned
+            | Self::OutputTruncated { .. }
+            | Self::RunEnded { .. }
+            | Self::JobEnded { .. } => return,
         };
         *text = secrets.mask_text(text);
     }

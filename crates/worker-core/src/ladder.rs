@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backend_core::{Chain, ErrorKind, Instance, Result, RunResult, Signal};
 
-use crate::pipeline::{Alarm, Gauge};
+use crate::gauge::{Alarm, Gauge};
 use crate::{Cancel, CancelCause, EventKind, EventLog, Limit, Limits};
 
 /// How long the listing before the first signal may take.
@@ -13,7 +13,9 @@ const LISTING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long sending a signal may take.
 const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a run may take to return after KILL, beside its drain window.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const END_PATIENCE: Duration = Duration::from_secs(5);
+/// The same where the job is to end at once.
+const URGENT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a run is ended before its script ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +118,12 @@ impl Watch<'_> {
         }
         let forceful = async {
             if self.send(Signal::KILL).await {
-                tokio::time::sleep(self.limits.drain + END_PATIENCE).await;
+                self.killed_for_long().await;
             }
+            // The script is dead, and its output goes nowhere: the run has to
+            // come back with its verdict.
+            self.gauge.give_up();
+            tokio::time::sleep(END_PATIENCE).await;
         };
         tokio::select! {
             biased;
@@ -126,6 +132,7 @@ impl Watch<'_> {
         }
         // The last rung: the run returns because its instance goes. The stop
         // that every job ends with reports what may be left.
+        self.events.emit(EventKind::RunAbandoned);
         let stopping = async {
             self.instance.stop().await.ok();
             tokio::time::sleep(END_PATIENCE).await;
@@ -134,6 +141,17 @@ impl Watch<'_> {
             biased;
             result = &mut run => Some(result),
             () = stopping => None,
+        }
+    }
+
+    async fn killed_for_long(&self) {
+        let urgent = async {
+            self.cancel.urgent().await;
+            tokio::time::sleep(URGENT_PATIENCE).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.limits.drain + END_PATIENCE) => {}
+            () = urgent => {}
         }
     }
 

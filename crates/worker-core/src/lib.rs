@@ -26,9 +26,10 @@
 
 mod cancel;
 mod cutter;
+mod digest;
 mod event;
+mod gauge;
 mod job;
-
 mod ladder;
 mod layers;
 mod limits;
@@ -37,16 +38,18 @@ mod pipeline;
 mod reap;
 mod result;
 mod run;
+mod tee;
 
 pub use cancel::{Cancel, CancelCause, Canceller};
-pub use event::{Event, EventKind, EventLog, Listener};
+pub use event::{EVENT_SCHEMA, Event, EventKind, EventLog, Listener};
 pub use job::Job;
 pub use layers::{LimitConcurrency, RetryStart};
 pub use limits::{InvalidLimits, Limits, OnMaxOutput, OutputLimit};
 pub use mask::{InvalidSecret, MAXIMUM_SECRET, MINIMUM_SECRET, Masker, Secrets};
 pub use reap::{Reaped, reap};
-pub use result::{Durations, EndedBy, JobResult, Limit, Step};
+pub use result::{Durations, EndedBy, JobResult, Limit, RESULT_SCHEMA, Step};
 pub use run::run_job;
+pub use tee::Tee;
 
 /// The examples of the guide, compiled and run.
 #[cfg(doctest)]

@@ -12,6 +12,8 @@ mod forms;
 mod masker;
 mod scanner;
 mod secrets;
+#[cfg(test)]
+mod tests;
 
 pub use masker::Masker;
 pub use secrets::{InvalidSecret, MAXIMUM_SECRET, MINIMUM_SECRET, Secrets};

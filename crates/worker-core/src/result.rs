@@ -6,17 +6,24 @@ use std::time::Duration;
 use backend_core::{Error, Outcome};
 use serde::{Serialize, Serializer};
 
-use crate::{CancelCause, Secrets};
+use crate::event::FORMAT_VERSION;
+use crate::{CancelCause, Job, Secrets};
+
+/// The JSON schema of a [`JobResult`].
+pub const RESULT_SCHEMA: &str = include_str!("../schema/result.json");
 
 /// What came of a job: one for each, whatever happened.
 ///
-/// Its JSON is `--result FILE` of the program; members may be added.
+/// Its JSON is `--result FILE` of the program, and is described by
+/// [`RESULT_SCHEMA`]; members may be added.
 #[derive(Debug, Clone, Serialize)]
 #[must_use = "the result is the verdict on the job"]
 #[non_exhaustive]
 pub struct JobResult {
     /// The version of this form: 1.
     pub version: u32,
+    /// The name of the job, if it has one.
+    pub job: Option<String>,
     /// How the script ended; `None` if it never began.
     pub outcome: Option<Outcome>,
     /// Who ended the job.
@@ -40,6 +47,9 @@ pub struct JobResult {
     pub output_complete: bool,
     /// Whether the output limit cut the output.
     pub output_truncated: bool,
+    /// Why the sink took no more of the output, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_error: Option<String>,
     /// What was still running when the run ended.
     pub leftovers: Vec<String>,
     /// How often a lost connection was re-made.
@@ -161,10 +171,11 @@ pub struct Durations {
 }
 
 impl JobResult {
-    /// The result of a job of which nothing has happened yet.
-    pub(crate) fn empty() -> Self {
+    /// The result of a job to which nothing has happened yet.
+    pub(crate) fn of(job: &Job) -> Self {
         Self {
-            version: 1,
+            version: FORMAT_VERSION,
+            job: job.name.clone(),
             outcome: None,
             ended_by: EndedBy::NeverStarted,
             limit: None,
@@ -175,6 +186,7 @@ impl JobResult {
             output_sha256: String::new(),
             output_complete: true,
             output_truncated: false,
+            output_error: None,
             leftovers: Vec::new(),
             reconnects: 0,
             durations: Durations::default(),
@@ -194,7 +206,8 @@ impl JobResult {
         if let Some(Outcome::Lost(loss)) = &mut self.outcome {
             loss.detail = secrets.mask_text(&loss.detail);
         }
-        for text in self.leftovers.iter_mut().chain(&mut self.image) {
+        let texts = [&mut self.job, &mut self.image, &mut self.output_error];
+        for text in self.leftovers.iter_mut().chain(texts.into_iter().flatten()) {
             *text = secrets.mask_text(text);
         }
         for error in [&mut self.error, &mut self.stop_error]

@@ -9,9 +9,12 @@ use backend_core::{
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::ladder::{Trigger, Watch, Watched};
+use crate::event::FORMAT_VERSION;
+use crate::ladder::{END_PATIENCE, Trigger, Watch, Watched};
 use crate::pipeline::{OutputSummary, Pipeline};
-use crate::{Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Limit, Step};
+use crate::{
+    Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Limit, OnMaxOutput, Step,
+};
 
 /// Runs one job on an instance of its own: start, upload, run, and stop,
 /// always.
@@ -46,9 +49,13 @@ async fn carry_out(
     cancel: &Cancel,
 ) -> JobResult {
     let began = Instant::now();
-    let mut result = JobResult::empty();
+    let mut result = JobResult::of(job);
     let events = &events.masking(&job.secrets);
-    let mut pipeline = Pipeline::new(sink, job);
+    events.emit(EventKind::JobStarted {
+        version: FORMAT_VERSION,
+        job: job.name.clone(),
+    });
+    let pipeline = Pipeline::new(sink, job, events);
     let steps = Steps {
         provider,
         job,
@@ -58,19 +65,17 @@ async fn carry_out(
     match steps.start(&mut result).await {
         Ok(instance) => {
             let span = tracing::info_span!("instance", id = %instance.id());
-            async {
-                steps
-                    .upload_and_run(&*instance, &mut pipeline, &mut result)
-                    .await;
-                steps.stop(&*instance, &mut result).await;
-            }
-            .instrument(span)
-            .await;
+            steps
+                .use_instance(&*instance, pipeline, &mut result)
+                .instrument(span)
+                .await;
         }
-        Err(ended) => ended.tell(&mut result, Step::Start),
+        Err(ended) => {
+            ended.tell(&mut result, Step::Start);
+            let nothing = pipeline.finish().await;
+            tell_output(&mut result, nothing, job);
+        }
     }
-    let output = pipeline.finish().await;
-    tell_output(&mut result, output);
     result.mask(&job.secrets);
     result.durations.total = began.elapsed();
     events.emit(EventKind::JobEnded {
@@ -123,6 +128,40 @@ impl Steps<'_> {
         Ok(instance)
     }
 
+    /// Upload, run, and stop, always.
+    async fn use_instance(
+        &self,
+        instance: &dyn Instance,
+        mut pipeline: Pipeline<'_>,
+        result: &mut JobResult,
+    ) {
+        self.upload_and_run(instance, &mut pipeline, result).await;
+        // At once: the last bytes need not wait for the stop, and a sink that
+        // takes nothing must not hold it up.
+        let stop = self.stop(instance);
+        let ((stopped, duration), output) = tokio::join!(stop, self.last_bytes(pipeline));
+        result.durations.stop = duration;
+        result.stop_error = stopped.err();
+        tell_output(result, output, self.job);
+    }
+
+    /// Delivers what the pipeline still holds. A job that is cancelled waits
+    /// only so long for its sink.
+    async fn last_bytes(&self, pipeline: Pipeline<'_>) -> OutputSummary {
+        let gauge = pipeline.gauge();
+        let mut finish = std::pin::pin!(pipeline.finish());
+        let cancelled = async {
+            self.cancel.requested().await;
+            tokio::time::sleep(END_PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            output = &mut finish => return output,
+            () = cancelled => gauge.give_up(),
+        }
+        finish.await
+    }
+
     async fn upload_and_run(
         &self,
         instance: &dyn Instance,
@@ -158,7 +197,8 @@ impl Steps<'_> {
         };
         let watched = {
             let run = std::pin::pin!(instance.run_script(&options, pipeline));
-            watch.to_the_end(run).await
+            let span = tracing::info_span!("step", step = %Step::Run);
+            watch.to_the_end(run).instrument(span).await
         };
         result.durations.run = began.elapsed();
         tell_run(result, watched);
@@ -170,19 +210,18 @@ impl Steps<'_> {
         }
     }
 
-    async fn stop(&self, instance: &dyn Instance, result: &mut JobResult) {
+    async fn stop(&self, instance: &dyn Instance) -> (backend_core::Result<()>, Duration) {
         let began = Instant::now();
         self.events
             .emit(EventKind::StepStarted { step: Step::Stop });
-        let stopped = instance.stop().await;
-        result.durations.stop = began.elapsed();
-        match stopped {
-            Ok(()) => self.ended(Step::Stop, result.durations.stop),
-            Err(error) => {
-                self.failed(Step::Stop, &error);
-                result.stop_error = Some(error);
-            }
+        let span = tracing::info_span!("step", step = %Step::Stop);
+        let stopped = instance.stop().instrument(span).await;
+        let duration = began.elapsed();
+        match &stopped {
+            Ok(()) => self.ended(Step::Stop, duration),
+            Err(error) => self.failed(Step::Stop, error),
         }
+        (stopped, duration)
     }
 
     /// Runs a step before the run within its limit, unless the job is
@@ -294,9 +333,21 @@ fn tell_run_result(result: &mut JobResult, run: RunResult) {
     result.outcome = Some(run.outcome);
 }
 
-fn tell_output(result: &mut JobResult, output: OutputSummary) {
+fn tell_output(result: &mut JobResult, output: OutputSummary, job: &Job) {
     result.output_bytes = output.bytes;
     result.output_sha256 = output.sha256;
     result.output_truncated = output.truncated;
-    result.output_complete &= !output.sink_failed;
+    result.output_complete &= output.sink_error.is_none();
+    result.output_error = output.sink_error.map(|error| error.to_string());
+    // The script wrote more than it may, and then ended before it was ended:
+    // which of the two came first must not depend on the machine's mood.
+    let stops = |limit: crate::OutputLimit| limit.on_exceed == OnMaxOutput::Stop;
+    let ended_by_itself = matches!(
+        result.ended_by,
+        EndedBy::Script | EndedBy::Signal | EndedBy::OutOfMemory
+    );
+    if output.truncated && ended_by_itself && job.limits.output.is_some_and(stops) {
+        result.ended_by = EndedBy::OutputLimit;
+        result.limit = Some(Limit::Output);
+    }
 }

@@ -129,7 +129,7 @@ fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Se
                 )
             })?;
     }
-    let mut secrets = Secrets::new();
+    let secrets = Secrets::new();
     let value = |name| environment.get(name).unwrap_or_default().as_bytes();
     secrets
         .add(names.iter().map(|name| (name.as_str(), value(name))))

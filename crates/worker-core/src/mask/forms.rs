@@ -9,8 +9,8 @@ use super::MINIMUM_SECRET;
 const MINIMUM_PIECE: usize = 8;
 
 /// Every form of `secret` that is masked: as it is; each of its lines; in
-/// base64, wherever it stands in what was encoded; percent-encoded; and as in a
-/// JSON string.
+/// base64, wherever it stands in what was encoded, and broken into lines where it
+/// is encoded alone; percent-encoded; and as in a JSON string.
 pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::from([secret.to_vec()]);
     // What is printed by `echo "$SECRET"` has lost or gained a newline.
@@ -33,8 +33,23 @@ pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
             }
         }
     }
+    // Tools break base64 into lines, of which each is a form of its own.
+    let digits = base64(secret, 0, STANDARD);
+    for width in LINE_WIDTHS
+        .into_iter()
+        .filter(|width| digits.len() > *width)
+    {
+        let lines = digits
+            .chunks(width)
+            .filter(|line| line.len() >= MINIMUM_PIECE);
+        forms.extend(lines.map(<[u8]>::to_vec));
+    }
     forms
 }
+
+/// How many digits of base64 are on a line: for `base64` and MIME (RFC 2045),
+/// and for PEM (RFC 7468).
+const LINE_WIDTHS: [usize; 2] = [76, 64];
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

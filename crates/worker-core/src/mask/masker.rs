@@ -1,19 +1,23 @@
 //! The masker of one stream.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
+use super::Secrets;
 use super::automaton::{Automaton, State};
 
 /// What stands for a secret in the output.
-const MASK: &[u8] = b"***";
+pub(super) const MASK: &[u8] = b"***";
 
 /// Masks the secrets in one stream, however it is cut into pieces.
 ///
 /// Every byte that belongs to an occurrence of a secret is masked, also where
 /// occurrences overlap; those that overlap are one `***`.
-#[derive(Debug)]
 pub struct Masker {
+    secrets: Secrets,
+    /// Which version of the secrets the automaton is of.
+    version: u64,
     automaton: Option<Arc<Automaton>>,
     state: State,
     /// The end of the text so far that may be the beginning of a secret.
@@ -27,8 +31,11 @@ pub struct Masker {
 }
 
 impl Masker {
-    pub(super) fn new(automaton: Option<Arc<Automaton>>) -> Self {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        let (version, automaton) = secrets.automaton();
         Self {
+            secrets,
+            version,
             automaton,
             state: 0,
             held: Vec::new(),
@@ -37,14 +44,12 @@ impl Masker {
         }
     }
 
-    /// Whether there is anything to mask at all.
-    pub fn is_idle(&self) -> bool {
-        self.automaton.is_none()
-    }
-
     /// Takes the next bytes of the stream, and gives all that can be passed on
     /// now: everything but what may be the beginning of a secret.
     pub fn push<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.secrets.version() != self.version {
+            self.renew();
+        }
         let Some(automaton) = self.automaton.clone() else {
             return Cow::Borrowed(bytes);
         };
@@ -64,6 +69,22 @@ impl Masker {
     pub fn finish(&mut self) -> Vec<u8> {
         self.state = 0;
         self.release(self.held.len())
+    }
+
+    /// Goes on with the secrets as they are now, and looks for them in what is
+    /// still held as well.
+    fn renew(&mut self) {
+        (self.version, self.automaton) = self.secrets.automaton();
+        let Some(automaton) = self.automaton.clone() else {
+            return;
+        };
+        let held = std::mem::take(&mut self.held);
+        // Secrets are never taken out: all but the one whose beginning was
+        // passed on as a mask is found again.
+        self.spans.truncate(usize::from(self.announced));
+        self.state = 0;
+        self.search(&automaton, &held);
+        self.held = held;
     }
 
     /// Finds the occurrences that end in `bytes`.
@@ -88,11 +109,11 @@ impl Masker {
     }
 
     /// Adds an occurrence, joined with those that it overlaps.
-    fn cover(&mut self, mut begin: usize, end: usize) {
+    fn cover(&mut self, mut begin: usize, mut end: usize) {
         while let Some((last_begin, last_end)) = self.spans.last().copied()
             && begin < last_end
         {
-            begin = begin.min(last_begin);
+            (begin, end) = (begin.min(last_begin), end.max(last_end));
             self.spans.pop();
         }
         self.spans.push((begin, end));
@@ -125,122 +146,12 @@ impl Masker {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::Secrets;
-    use super::*;
-
-    fn secrets(values: &[&[u8]]) -> Secrets {
-        let mut secrets = Secrets::new();
-        secrets
-            .add(values.iter().map(|value| ("S", *value)))
-            .unwrap();
-        secrets
-    }
-
-    fn masked<'a>(secrets: &Secrets, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut masker = secrets.masker();
-        let mut output = Vec::new();
-        for chunk in chunks {
-            output.extend_from_slice(&masker.push(chunk));
-        }
-        output.extend(masker.finish());
-        output
-    }
-
-    /// What masking means, without any cleverness: every byte of every
-    /// occurrence is covered, and what is covered together is one mask.
-    fn model(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
-        let mut spans: Vec<(usize, usize)> = Vec::new();
-        for begin in 0..text.len() {
-            let longest = patterns
-                .iter()
-                .filter(|pattern| text[begin..].starts_with(pattern));
-            let Some(length) = longest.map(Vec::len).max() else {
-                continue;
-            };
-            match spans.last_mut() {
-                Some((_, end)) if begin < *end => *end = (*end).max(begin + length),
-                _ => spans.push((begin, begin + length)),
-            }
-        }
-        let mut output = Vec::new();
-        let mut position = 0;
-        for (begin, end) in spans {
-            output.extend_from_slice(&text[position..begin]);
-            output.extend_from_slice(MASK);
-            position = end;
-        }
-        output.extend_from_slice(&text[position..]);
-        output
-    }
-
-    #[test]
-    fn what_cannot_be_a_secret_passes_at_once() {
-        let secrets = secrets(&[b"hunter22"]);
-        let mut masker = secrets.masker();
-        assert_eq!(&*masker.push(b"abc"), b"abc");
-        assert_eq!(&*masker.push(b"xhunt"), b"x");
-        assert_eq!(&*masker.push(b"s"), b"hunts");
-        assert_eq!(&*masker.push(b"hunter2"), b"");
-        assert_eq!(&*masker.push(b"2"), b"***");
-        assert_eq!(masker.finish(), b"");
-    }
-
-    #[test]
-    fn a_secret_is_found_across_every_border() {
-        let secrets = secrets(&[b"hunter22"]);
-        let text = b"a hunter22hunter22 hunter2 hunter22";
-        for border in 0..text.len() {
-            let (head, tail) = text.split_at(border);
-            assert_eq!(masked(&secrets, [head, tail]), b"a ****** hunter2 ***");
-        }
-        assert_eq!(masked(&secrets, text.chunks(1)), b"a ****** hunter2 ***");
-    }
-
-    #[test]
-    fn a_long_secret_is_found_byte_by_byte() {
-        let long: Vec<u8> = (0..16_384_u32)
-            .map(|n| b'a' + u8::try_from(n % 23).unwrap())
-            .collect();
-        let text = [b"<".as_slice(), &long, b">"].concat();
-        assert_eq!(masked(&secrets(&[&long]), text.chunks(1)), b"<***>");
-    }
-
-    proptest! {
-        #[test]
-        fn masking_is_what_the_model_says(
-            patterns in proptest::collection::vec("[ab]{4,7}", 1..4),
-            text in "[abc]{0,60}",
-            chunk in 1_usize..9,
-        ) {
-            let patterns: Vec<_> = patterns.into_iter().map(String::into_bytes).collect();
-            let set = patterns.iter().cloned().collect();
-            let mut masker = Masker::new(Some(Arc::new(Automaton::new(&set))));
-            let mut output = Vec::new();
-            for chunk in text.as_bytes().chunks(chunk) {
-                output.extend_from_slice(&masker.push(chunk));
-            }
-            output.extend(masker.finish());
-            prop_assert_eq!(output, model(&patterns, text.as_bytes()));
-        }
-
-        #[test]
-        fn no_secret_survives_any_cut(
-            values in proptest::collection::vec("[a-c/+ \\\"é]{4,9}", 1..5),
-            filler in "[a-c]{0,8}",
-            chunk in 1_usize..9,
-        ) {
-            let slices: Vec<_> = values.iter().map(String::as_bytes).collect();
-            let secrets = secrets(&slices);
-            let text = values.join(&filler).repeat(2);
-            let output = masked(&secrets, text.as_bytes().chunks(chunk));
-            let output = String::from_utf8_lossy(&output);
-            for value in &values {
-                prop_assert!(!output.contains(value.as_str()), "{value:?} is in {output:?}");
-            }
-        }
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is held may be most of a secret.
+        f.debug_struct("Masker")
+            .field("secrets", &self.secrets)
+            .field("held_bytes", &self.held.len())
+            .finish_non_exhaustive()
     }
 }
