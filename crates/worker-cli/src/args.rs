@@ -134,6 +134,10 @@ pub(crate) struct RunArguments {
     /// A name for the job; it is on everything that is created
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
+    /// Write the output to this file as well; it then goes on when standard
+    /// output is closed
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub(crate) output: Option<PathBuf>,
     /// Write the result to this file, as JSON
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     pub(crate) result: Option<PathBuf>,

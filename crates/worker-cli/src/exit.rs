@@ -23,6 +23,13 @@ pub(crate) const LOST: ExitStatus = ExitStatus(75);
 impl ExitStatus {
     /// The exit status of `worker run` for this result.
     pub(crate) fn of(result: &JobResult) -> Self {
+        // A success whose output is lost is none, as for any other program.
+        if result.exit_code == Some(0)
+            && result.ended_by == EndedBy::Script
+            && result.output_error.is_some()
+        {
+            return Self::of_cancel(Some(CancelCause::OutputClosed));
+        }
         match result.ended_by {
             EndedBy::Timeout | EndedBy::OutputLimit => LIMIT,
             EndedBy::Cancel => Self::of_cancel(result.cancelled_by),

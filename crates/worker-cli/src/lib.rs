@@ -13,11 +13,13 @@ mod args;
 mod commands;
 mod environment_file;
 mod exit;
+mod files;
 mod output;
 mod providers;
 mod report;
 mod script;
 mod signals;
+mod stderr;
 mod table;
 
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ use clap::Parser as _;
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
-    report::install_log(&arguments.global);
+    stderr::install_log(&arguments.global);
     let status = commands::dispatch(arguments).unwrap_or_else(|error| {
         report::print_error(&error);
         exit::NEVER_STARTED

@@ -1,96 +1,119 @@
-//! The script's bytes on standard output, and our files beside it.
+//! Where the script's bytes go: standard output, and a file beside it.
 
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
-use crate::report::Problem;
 use anyhow::Context as _;
-use backend_core::WriterSink;
-use tokio::io::Stdout;
-use worker_core::{Event, EventLog, JobResult, Listener};
+use async_trait::async_trait;
+use backend_core::{OutputSink, WriterSink};
+use tokio::net::unix::pipe;
+use worker_core::{CancelCause, Canceller, Tee};
 
-/// Standard output as the sink of a run: every chunk is flushed, so that the
-/// output is live also where it is not a terminal.
-pub(crate) fn standard_output() -> WriterSink<Stdout> {
-    WriterSink(tokio::io::stdout())
+use crate::files;
+
+/// Where the output of a run goes.
+pub(crate) enum Output {
+    Standard(StandardOutput),
+    Both(Tee<StandardOutput, WriterSink<tokio::fs::File>>),
 }
 
-/// The file for the result: made before anything is created, so that a path
-/// that cannot be written is known in time; filled and renamed at the end, so
-/// that a reader never sees half of it.
-#[derive(Debug)]
-pub(crate) struct ResultFile {
-    path: PathBuf,
-    aside: PathBuf,
-    file: File,
-}
-
-impl ResultFile {
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let what = || cannot_write("result", path);
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::other("it is no file name"))
-            .with_context(what)?;
-        if path.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory)).with_context(what);
-        }
-        let mut aside_name = std::ffi::OsString::from(".");
-        aside_name.push(name);
-        aside_name.push(format!(".{}", std::process::id()));
-        let aside = path.with_file_name(aside_name);
-        let file = File::create(&aside).with_context(what)?;
-        Ok(Self {
-            path: path.to_owned(),
-            aside,
-            file,
-        })
-    }
-
-    pub(crate) fn write(&mut self, result: &JobResult) -> anyhow::Result<()> {
-        let write = || -> io::Result<()> {
-            let mut text = serde_json::to_vec_pretty(result)?;
-            text.push(b'\n');
-            (&self.file).write_all(&text)?;
-            self.file.sync_data()?;
-            std::fs::rename(&self.aside, &self.path)
+impl Output {
+    /// Standard output, and `file` as well where one is given; made now, so
+    /// that it is known in time if it cannot be.
+    pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
+        let standard = StandardOutput::open()?;
+        let Some(path) = file else {
+            return Ok(Self::Standard(standard));
         };
-        write().with_context(|| cannot_write("result", &self.path))
+        let file = File::create(path).with_context(|| files::cannot_write("output", path))?;
+        let file = WriterSink(tokio::fs::File::from_std(file));
+        Ok(Self::Both(Tee::new(standard, file)))
     }
-}
 
-impl Drop for ResultFile {
-    fn drop(&mut self) {
-        // Gone after a rename; left behind by nothing else.
-        std::fs::remove_file(&self.aside).ok();
-    }
-}
-
-/// Writes every event as a line of JSON to a file that is made now.
-pub(crate) fn event_writer(path: &Path) -> anyhow::Result<impl FnMut(&Event) + Send + use<>> {
-    let file = File::create(path).with_context(|| cannot_write("events", path))?;
-    let shown = path.display().to_string();
-    let mut file = Some(file);
-    Ok(move |event: &Event| {
-        let Some(open) = &mut file else { return };
-        let line = serde_json::to_string(event).map_err(io::Error::from);
-        if let Err(error) = line.and_then(|line| writeln!(open, "{line}")) {
-            tracing::warn!("cannot write the events to `{shown}`: {error}; no more are written");
-            file = None;
+    /// Cancels by `canceller` as soon as nobody can read the output any more,
+    /// where that is to be known: also when the script is silent. A file that
+    /// takes it all the same is a reader.
+    pub(crate) fn cancel_when_closed(&self, canceller: &Canceller) {
+        if let Self::Standard(StandardOutput::Pipe(_)) = self {
+            let canceller = canceller.clone();
+            tokio::spawn(async move {
+                if reader_has_gone().await.is_ok() {
+                    canceller.cancel(CancelCause::OutputClosed);
+                }
+            });
         }
-    })
+    }
+
+    /// What is to be told of a sink that has failed while the other went on.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let Self::Both(tee) = self else { return None };
+        let error = |what: &str, error: &io::Error| format!("{what} could not be written: {error}");
+        tee.first_error()
+            .map(|e| error("standard output", e))
+            .or_else(|| tee.second_error().map(|e| error("the file of --output", e)))
+    }
 }
 
-fn cannot_write(what: &str, path: &Path) -> Problem {
-    let message = format!("cannot write the {what} to `{}`", path.display());
-    Problem::new(
-        message,
-        "give the path of a file, in a directory that exists and can be written",
-    )
+#[async_trait]
+impl OutputSink for Output {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Standard(standard) => standard.write(bytes).await,
+            Self::Both(tee) => tee.write(bytes).await,
+        }
+    }
 }
 
-/// An event log with several listeners.
-pub(crate) fn event_log(mut listeners: Vec<Listener>) -> EventLog {
-    EventLog::new(move |event| listeners.iter_mut().for_each(|listener| listener(event)))
+/// Standard output as the sink of a run.
+pub(crate) enum StandardOutput {
+    /// A pipe: written without a thread in between, and given up at any time.
+    Pipe(WriterSink<pipe::Sender>),
+    /// Whatever else: written on another thread.
+    Other(WriterSink<tokio::fs::File>),
+}
+
+impl StandardOutput {
+    fn open() -> anyhow::Result<Self> {
+        if let Ok(pipe) = reopened() {
+            return Ok(Self::Pipe(WriterSink(pipe)));
+        }
+        // A descriptor of our own, past the buffer of the standard library.
+        let own = io::stdout().as_fd().try_clone_to_owned();
+        let own = own.context("standard output is closed")?;
+        let file = tokio::fs::File::from_std(File::from(own));
+        Ok(Self::Other(WriterSink(file)))
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Pipe(pipe) => pipe.write(bytes).await,
+            Self::Other(file) => file.write(bytes).await,
+        }
+    }
+}
+
+#[async_trait]
+impl OutputSink for StandardOutput {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Self::write(self, bytes).await
+    }
+}
+
+/// Standard output opened once more, if it is a pipe with a reader: whether a
+/// write waits is a property of the opening, and that of the shell that
+/// started us must stay as it is.
+fn reopened() -> io::Result<pipe::Sender> {
+    // Elsewhere, opening this gives the same opening again.
+    if !cfg!(target_os = "linux") {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    pipe::OpenOptions::new().open_sender("/proc/self/fd/1")
+}
+
+/// Waits until the last reader of standard output has gone.
+async fn reader_has_gone() -> io::Result<()> {
+    let pipe = reopened()?;
+    pipe.ready(tokio::io::Interest::ERROR).await.map(drop)
 }

@@ -1,39 +1,15 @@
-//! What is said to a person, on standard error.
+//! What a person is told: errors, what happens, and how it ended.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use backend_core::{Error, Outcome, Phase};
-use tracing_subscriber::filter::LevelFilter;
+use serde_json::{Map, Value};
 use worker_core::{EndedBy, Event, EventKind, JobResult};
 
-use crate::args::{Global, LogFormat};
 use crate::script::ScriptError;
-
-/// Sends the log to standard error: warnings, with `-v` more, with `-q` none.
-pub(crate) fn install_log(global: &Global) {
-    let level = match (global.quiet, global.verbose) {
-        (true, _) => LevelFilter::OFF,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::INFO,
-        (false, _) => LevelFilter::DEBUG,
-    };
-    let colour = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr);
-    match global.log_format {
-        LogFormat::Text => log
-            .with_target(false)
-            .with_ansi(colour)
-            .without_time()
-            .init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
+use crate::stderr::{is_json, record, say};
 
 /// What went wrong, and what the reader can do about it: the context of an
 /// error that has no hint of its own.
@@ -60,28 +36,62 @@ impl std::fmt::Display for Problem {
 
 /// Prints `error: …`, `caused by: …` for each reason, and `hint: …`.
 pub(crate) fn print_error(error: &anyhow::Error) {
-    let mut text = error_text(error.as_ref());
-    if let Some(problem) = error.downcast_ref::<Problem>() {
-        writeln!(text, "hint: {}", problem.hint).ok();
+    let told = Told::of(error.as_ref());
+    let hint = error.downcast_ref::<Problem>().map(|problem| problem.hint);
+    Told {
+        hint: hint.map(str::to_owned).or(told.hint),
+        ..told
     }
-    say(&text);
+    .print();
 }
 
-/// The text of an error with its reasons and its hint.
-pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
-    let mut text = format!("error: {error}\n");
-    let mut hint = hint_of(error);
-    let mut next = error.source();
-    while let Some(reason) = next {
-        // Writing to a String does not fail.
-        writeln!(text, "caused by: {reason}").ok();
-        hint = hint.or_else(|| hint_of(reason));
-        next = reason.source();
+/// An error as it is told.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    message: String,
+    reasons: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Told {
+    fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut told = Self {
+            message: error.to_string(),
+            reasons: Vec::new(),
+            hint: hint_of(error),
+        };
+        let mut next = error.source();
+        while let Some(reason) = next {
+            told.reasons.push(reason.to_string());
+            told.hint = told.hint.or_else(|| hint_of(reason));
+            next = reason.source();
+        }
+        told
     }
-    if let Some(hint) = hint {
-        writeln!(text, "hint: {hint}").ok();
+
+    fn print(self) {
+        if !is_json() {
+            return say(&self.text());
+        }
+        let mut fields = Map::new();
+        fields.insert("caused_by".into(), self.reasons.into());
+        if let Some(hint) = self.hint {
+            fields.insert("hint".into(), hint.into());
+        }
+        record("ERROR", &self.message, fields);
     }
-    text
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
+        for reason in &self.reasons {
+            // Writing to a String does not fail.
+            writeln!(text, "caused by: {reason}").ok();
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(text, "hint: {hint}").ok();
+        }
+        text
+    }
 }
 
 fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
@@ -93,18 +103,39 @@ fn hint_of(error: &(dyn StdError + 'static)) -> Option<String> {
         .map(|error| error.hint().to_owned())
 }
 
-/// Writes to standard error; that it cannot be written is nothing to end a job for.
-pub(crate) fn say(text: &str) {
-    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+/// Tells how a job ended. Quietly, only what went wrong with the job itself.
+pub(crate) fn conclude(result: &JobResult, quiet: bool) {
+    if let Some(error) = &result.error {
+        Told::of(error).print();
+    }
+    if !quiet {
+        if is_json() {
+            let value = serde_json::to_value(result).unwrap_or(Value::Null);
+            let fields = Map::from_iter([("result".to_owned(), value)]);
+            record("INFO", &verdict(result), fields);
+        } else {
+            say(&summary(result));
+        }
+    }
+    if let Some(error) = &result.stop_error {
+        let told = Told::of(error);
+        let reap = "`worker reap` removes what may be left once this worker is gone";
+        Told {
+            hint: told.hint.or(Some(reap.into())),
+            ..told
+        }
+        .print();
+    }
 }
 
-/// What a person is told at the end of a job.
-pub(crate) fn summary(result: &JobResult) -> String {
-    let mut text = String::new();
-    if let Some(error) = &result.error {
-        text.push_str(&error_text(error));
+/// What is told at the end of a job: the verdict, what it took, and what is
+/// not as it should be.
+fn summary(result: &JobResult) -> String {
+    let mut text = format!("worker: {}\n", verdict(result));
+    // Writing to a String does not fail.
+    if result.instance.is_some() {
+        writeln!(text, "worker: {}", expenses(result)).ok();
     }
-    writeln!(text, "worker: {}", verdict(result)).ok();
     for leftover in &result.leftovers {
         writeln!(
             text,
@@ -112,22 +143,33 @@ pub(crate) fn summary(result: &JobResult) -> String {
         )
         .ok();
     }
-    if !result.output_complete && result.outcome.is_some() {
+    if let Some(error) = &result.output_error {
+        writeln!(text, "worker: the output could not be written: {error}").ok();
+    } else if !result.output_complete && result.outcome.is_some() {
         text.push_str("worker: the output is not complete\n");
     }
-    if result.output_truncated {
-        writeln!(
-            text,
-            "worker: the output was cut after {} bytes",
-            result.output_bytes
-        )
-        .ok();
-    }
-    if let Some(error) = &result.stop_error {
-        text.push_str(&error_text(error));
-        text.push_str("hint: `worker reap` removes what may be left once this worker is gone\n");
+    if result.oom_seen && result.ended_by != EndedBy::OutOfMemory {
+        text.push_str("worker: something in the instance ran out of memory\n");
     }
     text
+}
+
+/// How long each step took that there was, and how much was printed.
+fn expenses(result: &JobResult) -> String {
+    let durations = &result.durations;
+    let mut parts = vec![format!("start {}", rounded(durations.start))];
+    if !durations.upload.is_zero() {
+        parts.push(format!("upload {}", rounded(durations.upload)));
+    }
+    if result.outcome.is_some() {
+        parts.push(format!("run {}", rounded(durations.run)));
+    }
+    parts.push(format!("stop {}", rounded(durations.stop)));
+    let bytes = match result.output_bytes {
+        1 => "1 byte".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    };
+    format!("{}; {bytes} of output", parts.join(", "))
 }
 
 fn verdict(result: &JobResult) -> String {
@@ -212,7 +254,36 @@ pub(crate) fn narrate(event: &Event) {
             signal,
             error: None,
         } => format!("sent {signal}"),
+        EventKind::OutputTruncated { output_bytes } => {
+            format!("the output is cut after {output_bytes} bytes")
+        }
+        EventKind::RunAbandoned => {
+            "the script did not end after SIGKILL: stopping its instance".to_owned()
+        }
         _ => return,
     };
-    say(&format!("worker: {line}\n"));
+    if is_json() {
+        let event = serde_json::to_value(event).unwrap_or(Value::Null);
+        record("INFO", &line, Map::from_iter([("event".to_owned(), event)]));
+    } else {
+        say(&format!("worker: {line}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backend_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn errors_are_told_with_their_reasons_and_the_first_hint() {
+        let inner = Error::new(ErrorKind::Denied, "the door is locked").with_hint("find the key");
+        let outer = Error::new(ErrorKind::Unreachable, "cannot enter").caused_by(inner);
+        let told = Told::of(&outer);
+        assert_eq!(
+            told.text(),
+            "error: cannot enter\ncaused by: the door is locked\nhint: find the key\n"
+        );
+    }
 }

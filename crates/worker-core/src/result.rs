@@ -9,6 +9,9 @@ use serde::{Serialize, Serializer};
 use crate::event::FORMAT_VERSION;
 use crate::{CancelCause, Job, Secrets};
 
+/// Source: FIPS 180-4, of no bytes at all.
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// The JSON schema of a [`JobResult`].
 pub const RESULT_SCHEMA: &str = include_str!("../schema/result.json");
 
@@ -173,9 +176,15 @@ pub struct Durations {
 impl JobResult {
     /// The result of a job to which nothing has happened yet.
     pub(crate) fn of(job: &Job) -> Self {
+        Self::never_started(job.name.clone(), None)
+    }
+
+    /// The result of a job that was given up before there was anything to run
+    /// it with: of a program whose users expect a result in every case.
+    pub fn never_started(job: Option<String>, error: Option<Error>) -> Self {
         Self {
             version: FORMAT_VERSION,
-            job: job.name.clone(),
+            job,
             outcome: None,
             ended_by: EndedBy::NeverStarted,
             limit: None,
@@ -183,7 +192,7 @@ impl JobResult {
             exit_code: None,
             oom_seen: false,
             output_bytes: 0,
-            output_sha256: String::new(),
+            output_sha256: EMPTY_SHA256.to_owned(),
             output_complete: true,
             output_truncated: false,
             output_error: None,
@@ -192,7 +201,7 @@ impl JobResult {
             durations: Durations::default(),
             instance: None,
             image: None,
-            error: None,
+            error,
             step: None,
             stop_error: None,
         }

@@ -30,7 +30,7 @@ const ENDS: &[(Options<'_>, EndedBy)] = &[
         &[("lost-after", "1"), ("log-output", "hello")],
         EndedBy::Lost,
     ),
-    (&[("start-failures", "10")], EndedBy::Script),
+    (&[("start-failures", "3")], EndedBy::Script),
     (&[("error", "no machines")], EndedBy::NeverStarted),
     (&[("start-hang", "true")], EndedBy::Timeout),
     (&[("upload-hang", "true")], EndedBy::Timeout),

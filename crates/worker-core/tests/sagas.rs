@@ -1,7 +1,11 @@
 //! A cancel, a dropped future and a failure at every point of a job: there is
 //! one outcome, and nothing is left.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +16,10 @@ use worker_core::{
     Cancel, CancelCause, Canceller, EndedBy, EventKind, EventLog, Job, JobResult, Step, run_job,
 };
 
+type Options<'a> = &'a [(&'a str, &'a str)];
+
 /// Every step takes 10 ms, and the drain after the run as long.
-const SLOWLY: &[(&str, &str)] = &[
+const SLOWLY: Options<'_> = &[
     ("startup-duration", "10ms"),
     ("upload-duration", "10ms"),
     ("log-output", "hello"),
@@ -151,7 +157,7 @@ async fn a_job_that_is_dropped_at_any_time_leaves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_at_any_step_gives_one_outcome_and_leaves_nothing() {
-    let failures: [(&[(&str, &str)], EndedBy, Option<Step>); 7] = [
+    let failures: [(Options<'_>, EndedBy, Option<Step>); 7] = [
         (&[("error", "no")], EndedBy::NeverStarted, Some(Step::Start)),
         (
             &[("start-failures", "1")],

@@ -1,7 +1,11 @@
 //! The published JSON schemas describe what is really written, all of it and
 //! nothing else.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -226,7 +230,7 @@ async fn what_jobs_really_write_is_described() {
     }
 }
 
-async fn job_on(provider: &dyn Provider, cancelled: bool) -> (Vec<Value>, Value) {
+async fn job_on(provider: &dyn Provider, is_cancelled: bool) -> (Vec<Value>, Value) {
     let mut job = Job::new("#!/bin/sh\n");
     job.name = Some("all ends".into());
     job.limits.hard = Some(Duration::from_mins(20));
@@ -242,7 +246,7 @@ async fn job_on(provider: &dyn Provider, cancelled: bool) -> (Vec<Value>, Value)
         sink.lock().unwrap().push(value);
     });
     let canceller = Canceller::new();
-    let cancel = if cancelled {
+    let cancel = if is_cancelled {
         canceller.cancel_handle()
     } else {
         Cancel::never()

@@ -7,6 +7,7 @@ use backend_core::{StartAttributes, backend};
 
 use crate::args::ConformanceArguments;
 use crate::exit::{ExitStatus, FAILURE, SUCCESS};
+use crate::stderr::say;
 use crate::{providers, report};
 
 /// Runs the command.
@@ -30,7 +31,7 @@ pub(super) async fn conformance(arguments: &ConformanceArguments) -> anyhow::Res
     let selection = selection
         .filter(arguments.filter.iter().cloned())
         .jobs(arguments.jobs);
-    let finished = run(&target, &selection, |result| report::say(&line(result))).await;
+    let finished = run(&target, &selection, |result| say(&line(result))).await;
     if let Some(path) = &arguments.junit {
         std::fs::write(path, finished.to_junit())
             .with_context(|| format!("cannot write the report to `{}`", path.display()))?;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use backend_core::{Environment, StartAttributes};
+use backend_core::{Chain, Environment, Error, ErrorKind, StartAttributes};
 use worker_core::{
-    Canceller, Job, JobResult, Limits, Listener, OnMaxOutput, OutputLimit, RetryStart, Secrets,
-    run_job,
+    Canceller, EndedBy, Job, JobResult, Limits, Listener, OnMaxOutput, OutputLimit, RetryStart,
+    Secrets, run_job,
 };
 
 use crate::args::{
@@ -15,12 +15,13 @@ use crate::args::{
     RunArguments,
 };
 use crate::exit::ExitStatus;
-use crate::output::{ResultFile, event_log, event_writer, standard_output};
+use crate::files::{ResultFile, event_log, event_writer};
+use crate::output::Output;
 use crate::report::Problem;
-use crate::{environment_file, providers, report, script, signals};
+use crate::{environment_file, providers, report, script, signals, stderr};
 
 /// Runs the command. All that can be wrong with the command line is found
-/// before anything is created.
+/// before anything is created, and told in the result file too.
 pub(super) async fn run(
     arguments: Box<RunArguments>,
     global: &Global,
@@ -29,7 +30,29 @@ pub(super) async fn run(
     // reading a script from standard input may take forever.
     let canceller = Canceller::new();
     signals::cancel_on_signals(&canceller).context("cannot listen for signals")?;
-    let arguments: Arc<RunArguments> = arguments.into();
+    let path = arguments.result.as_deref();
+    let mut file = path.map(ResultFile::create).transpose()?;
+    let name = arguments.job.clone();
+    let ran = carry_out(arguments.into(), global, &canceller).await;
+    let result = match &ran {
+        Ok(result) => result,
+        Err(error) => &JobResult::never_started(name, Some(as_one(error))),
+    };
+    if let Some(file) = &mut file
+        && let Err(error) = file.write(result)
+    {
+        report::print_error(&error);
+    }
+    let result = ran?;
+    report::conclude(&result, global.quiet);
+    Ok(ExitStatus::of(&result))
+}
+
+async fn carry_out(
+    arguments: Arc<RunArguments>,
+    global: &Global,
+    canceller: &Canceller,
+) -> anyhow::Result<JobResult> {
     let read = tokio::task::spawn_blocking({
         let arguments = arguments.clone();
         move || job(&arguments)
@@ -37,7 +60,12 @@ pub(super) async fn run(
     let cancel = canceller.cancel_handle();
     let job = tokio::select! {
         biased;
-        cause = cancel.requested() => return Ok(ExitStatus::of_cancel(Some(cause))),
+        cause = cancel.requested() => {
+            let mut result = JobResult::never_started(arguments.job.clone(), None);
+            result.ended_by = EndedBy::Cancel;
+            result.cancelled_by = Some(cause);
+            return Ok(result);
+        }
         job = read => job??,
     };
     let backend = &arguments.backend;
@@ -45,11 +73,6 @@ pub(super) async fn run(
         &backend.backend,
         &backend.options.options,
     )?);
-    let mut result_file = arguments
-        .result
-        .as_deref()
-        .map(ResultFile::create)
-        .transpose()?;
     let mut listeners: Vec<Listener> = Vec::new();
     if let Some(path) = &arguments.events {
         listeners.push(Box::new(event_writer(path)?));
@@ -57,24 +80,20 @@ pub(super) async fn run(
     if !global.quiet {
         listeners.push(Box::new(report::narrate));
     }
-
-    let mut sink = standard_output();
-    let result = run_job(&provider, &job, &mut sink, &event_log(listeners), &cancel).await;
+    let mut output = Output::open(arguments.output.as_deref())?;
+    output.cancel_when_closed(canceller);
+    let result = run_job(&provider, &job, &mut output, &event_log(listeners), &cancel).await;
     super::settle(&provider).await;
-
-    report_result(&result, result_file.as_mut(), global);
-    Ok(ExitStatus::of(&result))
+    if let Some(complaint) = output.complaint() {
+        tracing::warn!("{complaint}");
+    }
+    Ok(result)
 }
 
-fn report_result(result: &JobResult, file: Option<&mut ResultFile>, global: &Global) {
-    if let Some(file) = file
-        && let Err(error) = file.write(result)
-    {
-        report::print_error(&error);
-    }
-    if !global.quiet || result.error.is_some() || result.stop_error.is_some() {
-        report::say(&report::summary(result));
-    }
+/// An error as it goes into the result: with all of its reasons.
+fn as_one(error: &anyhow::Error) -> Error {
+    Error::new(ErrorKind::InvalidInput, Chain(error.as_ref()).to_string())
+        .map_texts(|text| stderr::secrets().mask_text(text))
 }
 
 fn job(arguments: &RunArguments) -> anyhow::Result<Job> {
@@ -129,7 +148,7 @@ fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Se
                 )
             })?;
     }
-    let secrets = Secrets::new();
+    let secrets = stderr::secrets();
     let value = |name| environment.get(name).unwrap_or_default().as_bytes();
     secrets
         .add(names.iter().map(|name| (name.as_str(), value(name))))
@@ -137,7 +156,7 @@ fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Se
             "cannot mask a secret of --secret-env",
             "use a longer secret, or pass it with -e if it need not be masked",
         ))?;
-    Ok(secrets)
+    Ok(secrets.clone())
 }
 
 fn read_file(path: &PathBuf, environment: &mut Environment) -> anyhow::Result<()> {
