@@ -1,0 +1,250 @@
+//! Everything that can fail, and what it is in the contract.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use worker_api::{Code, InvalidChunk, Problem};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("cannot read the file `{}`", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("`{}` holds no certificate in the form of PEM", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("`token` and `token-file` are both set")]
+    TwoTokens,
+    #[error("the token holds what no header can: only visible ASCII is possible")]
+    Token,
+    #[error("no HTTP client can be made: {0}")]
+    Client(String),
+    #[error("the server at {endpoint} cannot be used")]
+    Server {
+        endpoint: String,
+        source: Box<HttpError>,
+    },
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the server speaks `{0}`, not `worker/1`")]
+    OtherApi(String),
+    #[error("the server does not have the capability `{missing}`; it has {has}")]
+    Lacks { missing: String, has: String },
+    #[error("there is no server left to try")]
+    NoServer,
+    #[error("the server has ended the instance: {0}")]
+    Ended(String),
+    #[error("the start was cancelled")]
+    StartCancelled,
+    #[error("the server wants the script over SSH, which this program was built without")]
+    NoSsh,
+    #[error("another upload is under way")]
+    Uploading,
+    #[error("an upload was given up half way; the instance is of no use any more")]
+    Spoiled,
+    #[error("previous build artifacts found on stale vm: the instance has a script")]
+    Stale,
+    #[error("no script was uploaded")]
+    NoScript,
+    #[error("a script was run already")]
+    RunTwice,
+    #[error("the script has not begun")]
+    NotBegun,
+    #[error("the instance was stopped")]
+    Stopped,
+    #[error("the instance may be left at {endpoint}, until its lease of {lease:?} has run out")]
+    Left {
+        endpoint: String,
+        lease: Duration,
+        source: CallError,
+    },
+    #[error("what was found is at {0}, which is no server of this configuration")]
+    Elsewhere(String),
+}
+
+/// Why one request gave no usable answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Nothing was sent.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// The connection broke, or nothing came in time: the request may have
+    /// had its effect.
+    #[error("the connection failed: {0}")]
+    Transport(String),
+    /// A problem of the protocol.
+    #[error(transparent)]
+    Problem(Box<Problem>),
+    /// An answer that is not the protocol's: a proxy's, most likely.
+    #[error("an answer of status {status} that is not of this protocol")]
+    Foreign {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    /// An answer that makes no sense.
+    #[error("an answer that makes no sense: {0}")]
+    Malformed(String),
+}
+
+impl From<InvalidChunk> for CallError {
+    fn from(error: InvalidChunk) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+/// What to do after a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// It may succeed later.
+    Later(Option<Duration>),
+    /// It may, but not for long: something is wrong with what answers.
+    Doubtful,
+    /// It will not.
+    Never,
+}
+
+impl CallError {
+    pub(crate) fn retry(&self) -> Retry {
+        match self {
+            Self::Connect(_) | Self::Transport(_) => Retry::Later(None),
+            Self::Problem(problem) if problem.retryable => Retry::Later(
+                problem
+                    .retry_after_ms
+                    .map(|milliseconds| Duration::from_millis(milliseconds.into())),
+            ),
+            Self::Problem(_) => Retry::Never,
+            Self::Foreign {
+                status,
+                retry_after,
+            } => match status {
+                408 | 425 | 429 | 502 | 503 | 504 => Retry::Later(*retry_after),
+                // A proxy that lost its way may find it again.
+                404 => Retry::Doubtful,
+                _ => Retry::Never,
+            },
+            Self::Malformed(_) => Retry::Doubtful,
+        }
+    }
+
+    /// The code of the protocol's problem, if it is one.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Problem(problem) => problem.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the server says that the instance is no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(Code::NotFound | Code::Gone | Code::LeaseExpired)
+        )
+    }
+
+    /// Whether the request can have had no effect.
+    pub(crate) fn had_no_effect(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Problem(problem) => problem.status < 500,
+            Self::Foreign { status, .. } => (300..500).contains(status),
+            Self::Transport(_) | Self::Malformed(_) => false,
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connect(_) | Self::Transport(_) => ErrorKind::Unreachable,
+            Self::Problem(problem) => problem.code().map_or(ErrorKind::Protocol, Code::error_kind),
+            Self::Foreign { status, .. } => match status {
+                401 | 403 | 407 => ErrorKind::Denied,
+                413 => ErrorKind::InvalidInput,
+                408 | 429 | 502..=504 => ErrorKind::Unreachable,
+                _ => ErrorKind::Protocol,
+            },
+            Self::Malformed(_) => ErrorKind::Protocol,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connect(_) => Some("is the server running, and `endpoint` right?".into()),
+            Self::Problem(problem) if problem.status == 401 => Some(
+                "set WORKER_HTTP_TOKEN or `token-file` to a token that the server knows".into(),
+            ),
+            Self::Problem(problem) => problem.hint.as_deref().map(str::to_owned),
+            Self::Foreign { status, .. } => Some(match status {
+                300..=399 => "redirects are not followed: set `endpoint` to where they lead".into(),
+                413 => "a proxy in between limits bodies (nginx: client_max_body_size)".into(),
+                _ => "is there a proxy in between, or another service at `endpoint`?".to_owned(),
+            }),
+            Self::Transport(_) | Self::Malformed(_) => None,
+        }
+    }
+}
+
+impl HttpError {
+    /// The contract's error; the only place where one is made.
+    pub(crate) fn into_error(self, operation: Operation, instance: Option<&InstanceId>) -> Error {
+        let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
+        let mut error = Error::failed(kind, "http", operation, self);
+        if let Some(instance) = instance {
+            error = error.on_instance(instance);
+        }
+        if let Some(hint) = hint {
+            error = error.with_hint(hint);
+        }
+        if retryable { error.retryable() } else { error }
+    }
+
+    /// Whether the same step may succeed later, and repeating it is safe.
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Call(call) => matches!(call.retry(), Retry::Later(_)),
+            Self::Server { source, .. } => source.is_retryable(),
+            Self::Ended(_) | Self::NoServer => true,
+            _ => false,
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        use ErrorKind as Kind;
+        match self {
+            Self::File { .. } | Self::NoCertificate(_) | Self::TwoTokens | Self::Token => {
+                Kind::InvalidOption
+            }
+            Self::Client(_) => Kind::Io,
+            Self::Server { source, .. } => source.kind(),
+            Self::Call(call) => call.kind(),
+            Self::OtherApi(_) | Self::Lacks { .. } => Kind::Unsuitable,
+            Self::NoServer => Kind::Unreachable,
+            Self::Ended(_) => Kind::Gone,
+            Self::StartCancelled => Kind::Cancelled,
+            Self::NoSsh => Kind::Unsupported,
+            Self::Stale => Kind::Stale,
+            Self::Uploading
+            | Self::Spoiled
+            | Self::NoScript
+            | Self::RunTwice
+            | Self::NotBegun
+            | Self::Stopped => Kind::InvalidState,
+            Self::Left { .. } => Kind::Leftover,
+            Self::Elsewhere(_) => Kind::InvalidInput,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Server { source, .. } => source.hint(),
+            Self::Call(call) => call.hint(),
+            Self::Lacks { .. } => {
+                Some("set `capabilities` to what the server has, or use another server".into())
+            }
+            Self::TwoTokens => Some("set one of the two".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A server in a process of its own: this test program, run again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use backend_core::{Backend, OwnerId, ProviderConfig};
+use serde::{Deserialize, Serialize};
+use testbed::Daemon;
+use tokio_util::sync::CancellationToken;
+use worker_server::{Listen, Server, ServerOptions, TlsFiles, Tokens};
+
+const VARIABLE: &str = "WORKER_TEST_SERVE";
+
+/// The name of the test that is the server, in programs with a harness.
+pub const SERVING: &str = "serving";
+
+/// What a server is to be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    pub backend: String,
+    pub options: BTreeMap<String, String>,
+    /// 0 is any free port.
+    pub port: u16,
+    pub socket: Option<PathBuf>,
+    pub tokens: Option<String>,
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub state: Option<PathBuf>,
+    pub drain_seconds: Option<u64>,
+    pub grace_seconds: Option<u64>,
+    pub output_bytes: Option<u64>,
+    pub instances: Option<usize>,
+    /// Where the server writes its endpoint.
+    ready: PathBuf,
+}
+
+impl Plan {
+    pub fn new(backend: &str) -> Self {
+        Self {
+            backend: backend.into(),
+            ..Self::default()
+        }
+    }
+
+    pub fn option(mut self, key: &str, value: &str) -> Self {
+        self.options.insert(key.into(), value.into());
+        self
+    }
+
+    /// Starts the server, and waits until it listens.
+    pub fn start(mut self) -> Serving {
+        let directory = tempfile::tempdir().unwrap();
+        self.ready = directory.path().join("endpoint");
+        self.state
+            .get_or_insert_with(|| directory.path().join("state"));
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args([SERVING, "--exact", "--nocapture"])
+            .env(VARIABLE, serde_json::to_string(&self).unwrap())
+            .env("WORKER_STATE_DIR", directory.path().join("worker"));
+        let ready = self.ready.clone();
+        let grace = Duration::from_secs(20);
+        let mut daemon = Daemon::start("worker serve", &command, directory, grace).unwrap();
+        let bound = Duration::from_secs(30);
+        daemon.wait_until(bound, |_| ready.exists()).unwrap();
+        let endpoint = std::fs::read_to_string(ready).unwrap();
+        Serving {
+            daemon,
+            endpoint,
+            plan: self,
+        }
+    }
+}
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    pub daemon: Daemon,
+    pub endpoint: String,
+    pub plan: Plan,
+}
+
+impl Serving {
+    pub fn address(&self) -> std::net::SocketAddr {
+        let (_, address) = self.endpoint.split_once("://").unwrap();
+        address.parse().unwrap()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    /// What it keeps.
+    pub fn state(&self) -> &Path {
+        self.plan.state.as_deref().unwrap()
+    }
+
+    /// Its resident memory in KiB, now and at its most.
+    pub fn memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.daemon.pid());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_ascii_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+}
+
+/// Is the server, if this process is to be one: then it never returns.
+pub fn serve_if_asked() {
+    let Ok(plan) = std::env::var(VARIABLE) else {
+        return;
+    };
+    let plan: Plan = serde_json::from_str(&plan).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(serve(plan));
+    std::process::exit(0);
+}
+
+fn backend(alias: &str) -> &'static Backend {
+    match alias {
+        "local" => &backend_local::BACKEND,
+        "fake" => &backend_fake::BACKEND,
+        other => panic!("no backend {other}"),
+    }
+}
+
+async fn serve(plan: Plan) {
+    let config: ProviderConfig = plan.options.iter().collect();
+    let provider = (backend(&plan.backend).provider)(&config).unwrap();
+    provider.setup().await.unwrap();
+    let state = plan.state.clone().unwrap();
+    let owner = OwnerId::kept_in(&state).unwrap();
+    let mut options = ServerOptions::new(&state, owner);
+    options.listen.push(match &plan.socket {
+        Some(path) => Listen::Unix(path.clone()),
+        None => Listen::Tcp(([127, 0, 0, 1], plan.port).into()),
+    });
+    if let Some(tokens) = &plan.tokens {
+        options.tokens = Tokens::read(&tokens.as_str().into()).unwrap();
+    }
+    options.tls = plan
+        .certificate
+        .clone()
+        .map(|(certificate, key)| TlsFiles { certificate, key });
+    if let Some(seconds) = plan.drain_seconds {
+        options.drain_timeout = Duration::from_secs(seconds);
+    }
+    if let Some(seconds) = plan.grace_seconds {
+        options.limits.grace = Duration::from_secs(seconds);
+    }
+    if let Some(bytes) = plan.output_bytes {
+        options.limits.output_bytes = bytes;
+    }
+    if let Some(instances) = plan.instances {
+        options.limits.instances = instances;
+    }
+    options.backend.alias.clone_from(&plan.backend);
+    let server = Server::bind(provider, options).await.unwrap();
+    let endpoint = server.endpoints().remove(0);
+    let aside = plan.ready.with_extension("new");
+    std::fs::write(&aside, endpoint).unwrap();
+    std::fs::rename(aside, &plan.ready).unwrap();
+    let (shutdown, now) = (CancellationToken::new(), CancellationToken::new());
+    let mut term =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    let (first, second) = (shutdown.clone(), now.clone());
+    tokio::spawn(async move {
+        term.recv().await;
+        first.cancel();
+        term.recv().await;
+        second.cancel();
+    });
+    server.serve(shutdown, now).await.unwrap();
+}
