@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::command::say;
+use crate::command::{cargo, say};
 
 /// Crates that must not be in the tree, and why.
 pub(crate) const BANNED: &[(&str, &str)] = &[
@@ -51,7 +51,7 @@ pub(crate) const LICENCES: &[&str] = &[
 
 /// Checks every crate that is really in the tree.
 pub(crate) fn check(metadata: &Value) -> anyhow::Result<()> {
-    let problems = problems(metadata);
+    let problems = problems(metadata, &built()?);
     if !problems.is_empty() {
         bail!(
             "the dependency policy is broken:\n  {}",
@@ -62,21 +62,40 @@ pub(crate) fn check(metadata: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn problems(metadata: &Value) -> Vec<String> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let resolved: BTreeSet<String> =
-        list(metadata.pointer("/resolve/nodes").unwrap_or(&Value::Null))
-            .iter()
-            .filter_map(|node| node["id"].as_str().map(str::to_owned))
-            .collect();
-    let packages = list(&metadata["packages"]);
+/// Names and versions of all that is built on any platform, with all features.
+///
+/// Not from `cargo metadata`: its graph also has optional dependencies that a
+/// weak feature (`quinn?/…`) names and nothing enables.
+/// <https://github.com/rust-lang/cargo/issues/10801>
+fn built() -> anyhow::Result<BTreeSet<String>> {
+    let output = cargo()
+        .args(["tree", "--workspace", "--all-features", "--locked"])
+        .args(["--target", "all", "--prefix", "none", "--format", "{p}"])
+        .output()
+        .context("cannot run cargo tree")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "cargo tree failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout)?;
+    let lines = text.lines().map(|line| line.split(' ').take(2));
+    Ok(lines
+        .map(|words| words.collect::<Vec<_>>().join(" "))
+        .collect())
+}
+
+/// A package as `cargo tree` calls it.
+fn in_tree(package: &Value) -> String {
+    let text = |key: &str| package[key].as_str().unwrap_or_default();
+    format!("{} v{}", text("name"), text("version"))
+}
+
+fn problems(metadata: &Value, built: &BTreeSet<String>) -> Vec<String> {
+    let packages = metadata["packages"].as_array();
+    let packages = packages.map_or(&[][..], Vec::as_slice).iter();
     let packages: Vec<_> = packages
-        .iter()
-        .filter(|package| {
-            package["id"]
-                .as_str()
-                .is_some_and(|id| resolved.contains(id))
-        })
+        .filter(|package| built.contains(&in_tree(package)))
         .collect();
     let mut problems = Vec::new();
     for package in &packages {
@@ -127,18 +146,24 @@ mod tests {
 
     #[test]
     fn bans_licences_and_second_versions_are_found() {
-        let package = |id: &str, name: &str, licence: &str| json!({"id": id, "name": name, "license": licence});
+        let package = |name: &str, version: &str, licence: &str| json!({"name": name, "version": version, "license": licence});
         let metadata = json!({
             "packages": [
-                package("1", "ring", "MIT"),
-                package("2", "backend-core", "MIT"),
-                package("3", "backend-core", "MIT"),
-                package("4", "left-pad", "WTFPL"),
-                package("5", "rsa", "MIT"),
+                package("ring", "1.0.0", "MIT"),
+                package("backend-core", "0.1.0", "MIT"),
+                package("backend-core", "0.2.0", "MIT"),
+                package("left-pad", "1.0.0", "WTFPL"),
+                package("rsa", "1.0.0", "MIT"),
             ],
-            "resolve": {"nodes": [{"id": "1"}, {"id": "2"}, {"id": "3"}, {"id": "4"}]},
         });
-        let problems = problems(&metadata).join("; ");
+        let built = [
+            "ring v1.0.0",
+            "backend-core v0.1.0",
+            "backend-core v0.2.0",
+            "left-pad v1.0.0",
+        ];
+        let built = built.map(str::to_owned).into();
+        let problems = problems(&metadata, &built).join("; ");
         assert!(
             problems.contains("ring is banned") && problems.contains("`WTFPL`"),
             "{problems}"
@@ -149,7 +174,7 @@ mod tests {
         );
         assert!(
             !problems.contains("rsa"),
-            "only what is resolved counts: {problems}"
+            "only what is built counts: {problems}"
         );
     }
 
