@@ -66,6 +66,10 @@ pub(crate) enum Command {
     /// Remove the instances that dead workers left behind
     #[command(after_long_help = REAP_RULES)]
     Reap(ReapArguments),
+    /// Put a backend behind an HTTP API, for `-b http` and other clients
+    #[cfg(feature = "http")]
+    #[command(after_long_help = crate::commands::serve::SERVE_HELP)]
+    Serve(Box<crate::commands::serve::ServeArguments>),
     /// Run the behaviour suite against a backend, for authors of backends
     Conformance(ConformanceArguments),
 }
@@ -328,12 +332,12 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration such as 90s, 10m or 1h30m".into())
 }
 
-fn size(text: &str) -> Result<ByteSize, String> {
+pub(crate) fn size(text: &str) -> Result<ByteSize, String> {
     text.parse()
         .map_err(|_| "expected a size such as 4500000, 512K or 64M".into())
 }

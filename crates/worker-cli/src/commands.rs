@@ -5,6 +5,8 @@ mod conformance;
 mod ps;
 mod reap;
 mod run;
+#[cfg(feature = "http")]
+pub(crate) mod serve;
 
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Backends(arguments) => backends::backends(&arguments),
         Command::Ps(arguments) => on_runtime(ps::ps(&arguments)),
         Command::Reap(arguments) => on_runtime(reap::reap(&arguments)),
+        #[cfg(feature = "http")]
+        Command::Serve(arguments) => on_runtime(serve::serve(*arguments)),
         Command::Conformance(arguments) => on_runtime(conformance::conformance(&arguments)),
     }
 }

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "fake")]
 use backend_fake as _;
+#[cfg(feature = "http")]
+use backend_http as _;
 #[cfg(feature = "local")]
 use backend_local as _;
 
