@@ -34,6 +34,11 @@ const TOOLS: &[Tool] = &[
         package: "python3",
         suites: &["local"],
     },
+    Tool {
+        program: "faketime",
+        package: "faketime",
+        suites: &["fake", "local"],
+    },
 ];
 
 /// Finds the tools, and installs those that are missing where that can be

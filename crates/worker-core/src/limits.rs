@@ -74,6 +74,9 @@ pub enum InvalidLimits {
     /// A limit beyond any sense.
     #[error("the {0} limit is over a year")]
     Absurd(Limit),
+    /// A wait beyond any sense.
+    #[error("the {0} is over a year")]
+    AbsurdWait(&'static str),
     /// The silence limit could never be reached.
     #[error(
         "the silence limit ({}) is not below the hard limit ({}): it could never be reached",
@@ -124,6 +127,10 @@ impl Limits {
                 _ => {}
             }
         }
+        let waits = [("grace period", self.grace), ("drain window", self.drain)];
+        if let Some((wait, _)) = waits.into_iter().find(|(_, duration)| *duration > YEAR) {
+            return Err(InvalidLimits::AbsurdWait(wait));
+        }
         if self.output.is_some_and(|output| output.size.0 == 0) {
             return Err(InvalidLimits::Zero(Limit::Output));
         }
@@ -148,6 +155,28 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_limit_that_holds_has_a_lifetime() {
+        let longest = Limits {
+            startup: YEAR,
+            upload: YEAR,
+            hard: Some(YEAR),
+            grace: YEAR,
+            drain: YEAR,
+            ..Limits::default()
+        };
+        assert_eq!(longest.check(), Ok(()));
+        assert!(longest.lifetime() > 5 * YEAR);
+        let longer = Limits {
+            grace: Duration::MAX,
+            ..longest
+        };
+        assert_eq!(
+            longer.check(),
+            Err(InvalidLimits::AbsurdWait("grace period"))
+        );
+    }
 
     #[test]
     fn limits_that_cannot_hold_are_refused_by_name() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backend_core::{
-    Error, Instance, Loss, LossCause, Outcome, OutputSink, ProgressReporter, Provider, RunOptions,
-    RunResult, StartContext,
+    Error, ErrorKind, Instance, Loss, LossCause, Outcome, OutputSink, ProgressReporter, Provider,
+    RunOptions, RunResult, StartContext,
 };
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -62,7 +62,15 @@ async fn carry_out(
         events,
         cancel,
     };
-    match steps.start(&mut result).await {
+    let started = match job.limits.check() {
+        Ok(()) => steps.start(&mut result).await,
+        Err(invalid) => {
+            let what = "the limits of the job cannot hold";
+            let error = Error::new(ErrorKind::InvalidInput, what).caused_by(invalid);
+            Err(Ended::Failed(error))
+        }
+    };
+    match started {
         Ok(instance) => {
             let span = tracing::info_span!("instance", id = %instance.id());
             steps

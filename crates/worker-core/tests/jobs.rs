@@ -268,6 +268,23 @@ async fn out_of_memory_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limits_that_cannot_hold_create_nothing() {
+    for wrong in [
+        limits(|limits| limits.hard = Some(Duration::ZERO)),
+        limits(|limits| limits.grace = Duration::MAX),
+        limits(|limits| {
+            limits.hard = Some(Duration::from_secs(1));
+            limits.silence = Some(Duration::from_secs(2));
+        }),
+    ] {
+        let (result, _) = run(&[], wrong, &Cancel::never()).await;
+        assert_eq!(result.ended_by, EndedBy::NeverStarted);
+        assert_eq!(result.error.unwrap().kind(), ErrorKind::InvalidInput);
+        assert_eq!(result.instance, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_never_began_says_where_and_why() {
     let cases: [(Options<'_>, Step); 2] = [
         (&[("error", "no room")], Step::Start),

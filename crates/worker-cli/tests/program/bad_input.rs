@@ -264,6 +264,102 @@ fn a_result_that_cannot_be_written() {
 }
 
 #[test]
+fn events_that_cannot_be_written() {
+    assert_said!(["run", "--events", "missing/events.jsonl", "script.sh"], @"
+    status 125
+    error: cannot write the events to `missing/events.jsonl`
+    caused by: No such file or directory (os error 2)
+    hint: give the path of a file, in a directory that exists and can be written
+    ");
+}
+
+#[test]
+fn an_output_file_that_cannot_be_written() {
+    assert_said!(["run", "--output", "folder", "script.sh"], @"
+    status 125
+    error: cannot write the output to `folder`
+    caused by: Is a directory (os error 21)
+    hint: give the path of a file, in a directory that exists and can be written
+    ");
+}
+
+#[test]
+fn a_value_with_nul() {
+    let place = Place::new();
+    place.file("script.sh", "exit 0\n");
+    place.file("variables", "GOOD=1\nBAD=hunter2\0\n");
+    insta::assert_snapshot!(said(&place, &["run", "--env-file", "variables", "script.sh"]), @"
+    status 125
+    error: cannot use the environment file `variables`
+    caused by: line 2: environment variable `BAD` holds a NUL byte, which no process can be given
+    hint: each line is KEY=VALUE, empty, or a comment that begins with `#`
+    ");
+}
+
+#[test]
+fn a_negative_limit() {
+    assert_said!(["run", "--hard-timeout=-5s", "script.sh"], @"
+    status 2
+    error: invalid value '-5s' for '--hard-timeout <DURATION>': expected a duration such as 90s, 10m or 1h30m
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_limit_beyond_any_sense() {
+    assert_said!(["run", "--hard-timeout", "900years", "script.sh"], @"
+    status 125
+    error: these limits cannot hold
+    caused by: the hard limit is over a year
+    hint: `worker run --help` says what each limit is about
+    ");
+}
+
+#[test]
+fn a_grace_period_beyond_any_sense() {
+    assert_said!(["run", "--grace", "18446744073709551615s", "--hard-timeout", "1m", "script.sh"], @"
+    status 125
+    error: these limits cannot hold
+    caused by: the grace period is over a year
+    hint: `worker run --help` says what each limit is about
+    ");
+}
+
+#[test]
+fn an_output_limit_of_nothing() {
+    assert_said!(["run", "--max-output", "0", "script.sh"], @"
+    status 125
+    error: these limits cannot hold
+    caused by: the output limit is zero: leave it out for no limit
+    hint: `worker run --help` says what each limit is about
+    ");
+}
+
+#[test]
+fn a_secret_in_the_text_of_an_error() {
+    let place = Place::new();
+    place.file("script.sh", "exit 0\n");
+    let output = place
+        .worker()
+        .args([
+            "run",
+            "--secret-env",
+            "TOKEN",
+            "-o",
+            "hunter22=1",
+            "script.sh",
+        ])
+        .env("TOKEN", "hunter22")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text.contains("unknown option `***`"), "{text}");
+    assert!(!text.contains("hunter22"), "{text}");
+}
+
+#[test]
 fn a_value_too_long_is_refused_by_name_and_not_shown() {
     let place = Place::new();
     place.file("script.sh", "exit 0\n");

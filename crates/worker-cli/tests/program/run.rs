@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::Place;
 
@@ -135,89 +135,6 @@ fn the_environment_is_what_was_asked_for() {
 }
 
 #[test]
-fn a_secret_reaches_the_script_and_nobody_else() {
-    let place = Place::new();
-    let output = place
-        .worker()
-        .args(["run", "-vv", "--secret-env", "TOKEN", "--result", "result.json"])
-        .args(["--events", "events.jsonl", "-c"])
-        .arg("printf %s \"$TOKEN\" | wc -c; printf hunt; sleep 1; echo er22; echo \"$TOKEN\" | base64")
-        .env("TOKEN", "hunter22")
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "8\n***\n***IK\n");
-    let mut said = output.stderr;
-    for file in ["result.json", "events.jsonl"] {
-        said.extend(std::fs::read(place.path(file)).unwrap());
-    }
-    let said = String::from_utf8(said).unwrap();
-    assert!(
-        !said.contains("hunter22") && !said.contains("aHVudGVy"),
-        "{said}"
-    );
-}
-
-#[test]
-fn limits_end_with_124_and_say_which() {
-    let place = Place::new();
-    for (arguments, script, ended_by, limit) in [
-        (
-            &["--hard-timeout", "500ms"][..],
-            "sleep 60",
-            "timeout",
-            "hard",
-        ),
-        (
-            &["--silence-timeout", "500ms"],
-            "sleep 60",
-            "timeout",
-            "silence",
-        ),
-        (
-            &["--max-output", "1000"],
-            "while :; do echo x; done",
-            "output-limit",
-            "output",
-        ),
-    ] {
-        let mut all = vec!["--result", "result.json"];
-        all.extend(arguments);
-        let output = run_script(&place, &all, script);
-        assert_eq!(output.status.code(), Some(124), "{limit}");
-        let result = result(&place);
-        assert_eq!(
-            (result["ended_by"].as_str(), result["limit"].as_str()),
-            (Some(ended_by), Some(limit))
-        );
-        if limit == "output" {
-            assert_eq!(output.stdout.len(), 1000);
-        }
-    }
-    place.assert_clean();
-}
-
-#[test]
-fn a_truncated_output_keeps_the_scripts_own_verdict() {
-    let place = Place::new();
-    let arguments = [
-        "--max-output",
-        "4",
-        "--on-max-output",
-        "truncate",
-        "--result",
-        "result.json",
-    ];
-    let output = run_script(&place, &arguments, "echo 123456789; exit 6");
-    assert_eq!(
-        (output.stdout.as_slice(), output.status.code()),
-        (&b"1234"[..], Some(6))
-    );
-    let result = result(&place);
-    assert_eq!(result["output_truncated"], true);
-    assert_eq!(result["output_complete"], true);
-}
-
-#[test]
 fn events_are_lines_of_json() {
     let place = Place::new();
     run_script(&place, &["--events", "events.jsonl"], "exit 0");
@@ -230,63 +147,12 @@ fn events_are_lines_of_json() {
     assert_eq!(events.last().unwrap()["event"], "job-ended");
 }
 
-/// Starts a script that says when it has begun, and waits until it has.
-fn begun(place: &Place, script: &str) -> std::process::Child {
-    let mut child = place
-        .worker()
-        .args(["run", "--grace", "2s", "--result", "result.json", "-c"])
-        .arg(format!("echo begun; {script}"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut word = [0; 6];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut word)
-        .unwrap();
-    assert_eq!(&word, b"begun\n");
-    child
-}
-
 fn send(child: &std::process::Child, signal: &str) {
     let sent = Command::new("kill")
         .args(["-s", signal, &child.id().to_string()])
         .status()
         .unwrap();
     assert!(sent.success());
-}
-
-#[test]
-fn signals_cancel_with_grace_and_are_the_status() {
-    for (signal, status, cause) in [
-        ("INT", 130, "interrupt"),
-        ("TERM", 143, "terminate"),
-        ("HUP", 129, "hang-up"),
-    ] {
-        let place = Place::new();
-        let mut child = begun(
-            &place,
-            "trap 'echo bye; exit 99' TERM; while :; do sleep 0.1; done",
-        );
-        send(&child, signal);
-        let mut rest = String::new();
-        child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut rest)
-            .unwrap();
-        // A shell may report on its own child before it comes to the trap.
-        assert!(rest.ends_with("bye\n"), "{rest}");
-        assert_eq!(child.wait().unwrap().code(), Some(status));
-        let result = result(&place);
-        assert_eq!(result["cancelled_by"], cause);
-        assert_eq!(result["exit_code"], 99);
-        place.assert_clean();
-    }
 }
 
 #[test]
@@ -317,102 +183,189 @@ fn an_interrupt_is_heard_while_the_script_is_still_read() {
 }
 
 #[test]
-fn a_second_interrupt_ends_at_once_and_still_removes() {
+fn output_goes_into_a_file_too() {
+    let place = Place::new();
+    let script = "echo one; echo two >&2; exit 3";
+    let output = run_script(&place, &["--output", "output.txt"], script);
+    assert_eq!(
+        (output.stdout.as_slice(), output.status.code()),
+        (&b"one\ntwo\n"[..], Some(3))
+    );
+    assert_eq!(
+        std::fs::read(place.path("output.txt")).unwrap(),
+        b"one\ntwo\n"
+    );
+}
+
+#[test]
+fn a_file_that_takes_the_output_is_a_reader() {
     let place = Place::new();
     let mut child = place
         .worker()
         .args([
             "run",
-            "--grace",
-            "1h",
+            "--output",
+            "output.txt",
+            "--result",
+            "result.json",
             "-c",
-            "trap '' TERM; echo begun; while :; do sleep 0.1; done",
         ])
+        .arg("echo begun; read -r x; sleep 1; echo more; exit 3")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut word = [0; 6];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut word)
-        .unwrap();
-    send(&child, "INT");
-    // The first is heard once TERM was sent; the second must not wait an hour.
-    let mut said = String::new();
-    let mut errors = child.stderr.take().unwrap();
-    let mut byte = [0];
-    while !said.contains("sent SIGTERM") {
-        assert_eq!(errors.read(&mut byte).unwrap(), 1, "{said}");
-        said.push(char::from(byte[0]));
-    }
-    send(&child, "INT");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    place.assert_clean();
-}
-
-#[test]
-fn a_reader_that_goes_away_ends_the_script() {
-    let place = Place::new();
-    let mut child = begun(&place, "while :; do echo more; sleep 0.01; done");
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(141));
-    assert_eq!(result(&place)["cancelled_by"], "output-closed");
-    place.assert_clean();
-}
-
-#[test]
-fn a_killed_worker_leaves_what_reap_finds_and_nothing_more() {
-    let place = Place::new();
-    // A sleep that can be told from all others.
-    let seconds = format!("3{:05}", std::process::id());
-    let mut child = begun(
-        &place,
-        &format!("sleep {seconds} & setsid sleep {seconds} & sleep {seconds}"),
+    child.stdout.take().unwrap().read_exact(&mut word).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("standard output could not be written"),
+        "{said}"
     );
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let reap = |arguments: &[&str]| {
-        let output = place.worker().arg("reap").args(arguments).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    // Too young: nothing is touched.
-    assert!(reap(&["--dry-run"]).contains("younger than a minute"));
-    // Grow it old.
-    let instance = std::fs::read_dir(place.instances())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let marks = instance.join("marks.json");
-    let mut old: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&marks).unwrap()).unwrap();
-    let created = &mut old["marks"]["created"];
-    *created = (created.as_u64().unwrap() - 3600).into();
-    std::fs::write(&marks, old.to_string()).unwrap();
-
-    assert!(reap(&["--dry-run"]).contains("would be removed: its worker is dead"));
-    assert!(instance.exists() && processes(&seconds) > 0);
-    assert!(reap(&["--owner", "someone-else"]).contains("belongs to another owner"));
-    assert!(instance.exists());
-    assert!(reap(&[]).contains("removed: its worker is dead"));
-    place.assert_clean();
-    let patience = Instant::now() + Duration::from_secs(10);
-    while processes(&seconds) > 0 {
-        assert!(Instant::now() < patience, "processes are left");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(reap(&[]), "nothing was left behind\n");
+    assert_eq!(
+        std::fs::read(place.path("output.txt")).unwrap(),
+        b"begun\nmore\n"
+    );
+    assert_eq!(result(&place)["output_complete"], true);
 }
 
-/// How many processes sleep for so many seconds.
-fn processes(seconds: &str) -> usize {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    let wanted = format!("sleep\0{seconds}\0");
-    lines.filter(|line| line == wanted.as_bytes()).count()
+#[test]
+fn a_success_whose_output_is_lost_is_none() {
+    let place = Place::new();
+    for (script, status) in [("echo hi", 141), ("echo hi; exit 3", 3)] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = place
+            .worker()
+            .args(["run", "--result", "result.json", "-c", script])
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        // The job may have been ended for it before the script exited.
+        let ended = output.status.code();
+        assert!(
+            ended == Some(status) || ended == Some(141),
+            "{ended:?}: {said}"
+        );
+        assert!(said.contains("No space left on device"), "{said}");
+        assert_eq!(result(&place)["output_complete"], false);
+    }
+    place.assert_clean();
+}
+
+#[test]
+fn there_is_a_result_also_where_nothing_could_be_prepared() {
+    let place = Place::new();
+    place.file("result.json", "an older result");
+    let arguments = ["--result", "result.json", "-b", "no-such", "--job", "seven"];
+    let output = run_script(&place, &arguments, "exit 0");
+    assert_eq!(output.status.code(), Some(125));
+    let result = result(&place);
+    assert_eq!(
+        (&result["ended_by"], &result["job"]),
+        (&"never-started".into(), &"seven".into())
+    );
+    let error = result["error"].as_str().unwrap();
+    assert!(error.contains("unknown backend `no-such`"), "{error}");
+}
+
+#[test]
+fn devices_pipes_and_links_are_written_and_not_replaced() {
+    let place = Place::new();
+    let fifo = place.path("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("target.json", place.path("link")).unwrap();
+    place.file("target.json", "an older result");
+    // A reader that is there before, and does not wait for a writer.
+    let mut reader = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    for path in ["fifo", "link", "/dev/stdout"] {
+        let output = run_script(&place, &["--quiet", "--result", path], "exit 4");
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let text = match path {
+            "fifo" => {
+                let mut text = vec![0; 4096];
+                let length = reader.read(&mut text).unwrap();
+                text.truncate(length);
+                text
+            }
+            "link" => std::fs::read(place.path("target.json")).unwrap(),
+            _ => output.stdout,
+        };
+        let result: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(result["exit_code"], 4, "{path}");
+    }
+    let kind = |name: &str| place.path(name).symlink_metadata().unwrap().file_type();
+    assert!(kind("link").is_symlink() && !kind("fifo").is_file());
+}
+
+#[test]
+fn a_full_disk_costs_the_report_and_not_the_verdict() {
+    let place = Place::new();
+    for option in ["--result", "--events"] {
+        let output = run_script(&place, &[option, "/dev/full"], "exit 3");
+        assert_eq!(output.status.code(), Some(3), "{option}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("`/dev/full`"), "{said}");
+        assert!(said.contains("No space left on device"), "{said}");
+    }
+    place.assert_clean();
+}
+
+#[test]
+fn with_json_every_line_on_standard_error_is_json() {
+    let place = Place::new();
+    let lines = |arguments: &[&str], script: &str| -> Vec<serde_json::Value> {
+        let all = [&["--log-format", "json"], arguments].concat();
+        let said = run_script(&place, &all, script).stderr;
+        let said = String::from_utf8(said).unwrap();
+        said.lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    };
+    let limited = lines(&["-vv", "--hard-timeout", "500ms"], "sleep 60");
+    let message = |line: &serde_json::Value| line["fields"]["message"].as_str().map(str::to_owned);
+    let says = |text: &str| {
+        limited
+            .iter()
+            .filter_map(message)
+            .any(|said| said.contains(text))
+    };
+    assert!(
+        says("the hard limit is reached") && says("sent SIGTERM"),
+        "{limited:#?}"
+    );
+    let last = limited.last().unwrap();
+    assert_eq!(last["fields"]["result"]["limit"], "hard", "{last:#}");
+    let failed = lines(&["-b", "no-such"], "exit 0");
+    let last = failed.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(
+        last["fields"]["hint"].is_string() || message(last).is_some(),
+        "{last:#}"
+    );
+    place.assert_clean();
+}
+
+#[test]
+fn the_summary_says_how_it_ended_and_what_it_took() {
+    let place = Place::new();
+    let said = run_script(&place, &[], "printf 12345; exit 9").stderr;
+    let said = String::from_utf8(said).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert!(
+        lines[0].starts_with("worker: the script exited with code 9 after "),
+        "{said}"
+    );
+    assert!(lines[1].starts_with("worker: start "), "{said}");
+    assert!(lines[1].ends_with("; 5 bytes of output"), "{said}");
+    for step in ["run", "stop"] {
+        assert!(lines[1].contains(&format!(", {step} ")), "{said}");
+    }
 }

@@ -1,0 +1,82 @@
+//! The backends under test, and what each needs to be there.
+
+use std::any::Any;
+use std::sync::OnceLock;
+
+/// One backend: how it is made ready, once, and reached from then on.
+pub(crate) struct Rig {
+    pub(crate) alias: &'static str,
+    prepare: fn() -> Result<Ready, Wanting>,
+    ready: OnceLock<Result<Ready, Wanting>>,
+}
+
+/// A backend that can be used.
+#[derive(Default)]
+pub(crate) struct Ready {
+    /// What every `worker` is given: options, images.
+    pub(crate) arguments: Vec<String>,
+    /// What is in its environment: secrets.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Daemons, which end with the tests.
+    pub(crate) _daemons: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+/// Why a backend cannot be tested here.
+pub(crate) enum Wanting {
+    /// Something is missing that need not be there.
+    Skipped(String),
+    /// Something is missing that must be there, or does not work.
+    Failed(String),
+}
+
+/// All of them. A backend is tested by being in this list.
+pub(crate) fn all() -> Vec<Rig> {
+    vec![
+        Rig::new("fake", || compiled_in(cfg!(feature = "fake"))),
+        Rig::new("local", || compiled_in(cfg!(feature = "local"))),
+    ]
+}
+
+/// For a backend that needs nothing but its feature.
+fn compiled_in(there: bool) -> Result<Ready, Wanting> {
+    if there {
+        Ok(Ready::default())
+    } else {
+        Err(Wanting::Skipped("its feature is off".into()))
+    }
+}
+
+impl Rig {
+    fn new(alias: &'static str, prepare: fn() -> Result<Ready, Wanting>) -> Self {
+        Self {
+            alias,
+            prepare,
+            ready: OnceLock::new(),
+        }
+    }
+
+    /// Makes it ready, the first time; later callers wait for that.
+    pub(crate) fn ready(&self) -> Result<(), &Wanting> {
+        self.get().as_ref().map(drop)
+    }
+
+    /// How it is reached, once it is ready.
+    pub(crate) fn reached(&self) -> Option<&Ready> {
+        self.get().as_ref().ok()
+    }
+
+    fn get(&self) -> &Result<Ready, Wanting> {
+        self.ready.get_or_init(|| match (self.prepare)() {
+            Err(Wanting::Skipped(reason)) if testbed::is_required(self.alias) => {
+                Err(Wanting::Failed(format!("it is required: {reason}")))
+            }
+            prepared => prepared,
+        })
+    }
+
+    /// Whether scripts are really executed; else the options of `fake` that
+    /// stand beside them say what they do.
+    pub(crate) fn executes(&self) -> bool {
+        self.alias != "fake"
+    }
+}
