@@ -39,12 +39,7 @@ pub(crate) fn request(
     let cut = |text: &str, most: usize| -> String { text.chars().take(most / 4).collect() };
     let labels = context.marks().to_labels();
     CreateInstance {
-        attributes: StartAttributes {
-            vm_type: String::new(),
-            hard_timeout: None,
-            ..attributes.clone()
-        },
-        vm_type: attributes.vm_type.clone(),
+        attributes: attributes.into(),
         lease_s: Some(seconds(lease)),
         max_lifetime_s: Some(seconds(context.lifetime)),
         job: context.job.as_deref().map(|job| cut(job, JOB * 4)),

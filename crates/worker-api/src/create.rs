@@ -13,11 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct CreateInstance {
     /// What the job asks of its instance, to choose an image by. Members that
     /// are missing or empty are not asked for.
-    #[cfg_attr(feature = "openapi", schemars(with = "BTreeMap<String, String>"))]
-    pub attributes: StartAttributes,
-    /// The class of machine, where the server has several.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub vm_type: String,
+    pub attributes: Attributes,
     /// Seconds that the lease lasts unless it is renewed. Default: the
     /// server's `lease_s`, of which it is also capped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +38,71 @@ pub struct CreateInstance {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schemars(length(max = 64)))]
     pub require: Vec<String>,
+}
+
+/// What a job asks of its instance. An empty text is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Attributes {
+    /// The language the script is written for, such as `go`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub language: String,
+    /// The macOS image, such as `xcode15`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub osx_image: String,
+    /// The distribution, such as `bookworm`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dist: String,
+    /// The release group of the image, such as `stable`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The operating system, such as `linux`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub os: String,
+    /// The processor architecture, such as `amd64`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub arch: String,
+    /// One image by its name; it wins over all others.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_name: String,
+    /// The class of machine, where the server has several.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub vm_type: String,
+}
+
+impl From<&StartAttributes> for Attributes {
+    fn from(attributes: &StartAttributes) -> Self {
+        let attributes = attributes.clone();
+        Self {
+            language: attributes.language,
+            osx_image: attributes.osx_image,
+            dist: attributes.dist,
+            group: attributes.group,
+            os: attributes.os,
+            arch: attributes.arch,
+            image_name: attributes.image_name,
+            vm_type: attributes.vm_type,
+        }
+    }
+}
+
+impl From<&Attributes> for StartAttributes {
+    fn from(attributes: &Attributes) -> Self {
+        let attributes = attributes.clone();
+        Self {
+            language: attributes.language,
+            osx_image: attributes.osx_image,
+            dist: attributes.dist,
+            group: attributes.group,
+            os: attributes.os,
+            arch: attributes.arch,
+            image_name: attributes.image_name,
+            vm_type: attributes.vm_type,
+            // What the server plans by is the lifetime.
+            hard_timeout: None,
+        }
+    }
 }
 
 /// The body of `PUT /v1/instances/{iid}/lease`.

@@ -15,6 +15,8 @@ mod create;
 mod digest;
 mod discovery;
 mod instance;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod outcome;
 mod output;
 mod prefer;
@@ -22,13 +24,15 @@ mod problem;
 mod run;
 mod run_id;
 
-pub use create::{CreateInstance, CreateRun, LeaseRequest, RunLimits, SignalRequest};
+pub use create::{Attributes, CreateInstance, CreateRun, LeaseRequest, RunLimits, SignalRequest};
 pub use digest::{Digest, InvalidDigest};
 pub use discovery::{BackendInfo, Discovery, ServerInfo, ServerLimits};
 pub use instance::{
     Connect, InstanceDocument, InstanceEnd, InstanceEndCause, InstanceList, InstanceState,
     LeaseDocument, ProcessesDocument, ProgressDocument, ScriptDocument, SshConnect, Timings,
 };
+#[cfg(feature = "openapi")]
+pub use openapi::document;
 pub use outcome::{LostBy, StoppedBy, WireOutcome};
 pub use output::{Chunk, ChunkHead, InvalidChunk};
 pub use prefer::{prefer_wait, wait_of};

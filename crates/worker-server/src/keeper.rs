@@ -80,10 +80,7 @@ fn failed(problem: Problem) -> InstanceEnd {
 }
 
 async fn start(host: &Host, hosted: &Hosted) -> Result<Box<dyn Instance>> {
-    let attributes = StartAttributes {
-        vm_type: hosted.request.vm_type.clone(),
-        ..hosted.request.attributes.clone()
-    };
+    let attributes = StartAttributes::from(&hosted.request.attributes);
     // News goes through a channel of one: the latest is what counts.
     let (news, mut heard) = tokio::sync::watch::channel(None);
     let progress = ProgressReporter::new(move |progress| {
