@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Figure, figure::Target, interleaved, script, whole};
+use super::{Figure, figure::Target, interleaved, read, script, whole};
 
 /// Measures the program `worker`.
 pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>> {
@@ -28,9 +28,9 @@ pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>>
     )?;
     let output = interleaved(
         runs.min(5),
-        || whole(&mut ours(&much)),
+        || read(&mut ours(&much)),
         || {
-            whole(
+            read(
                 Command::new("/bin/sh")
                     .arg("-c")
                     .arg("/bin/sh \"$0\" | cat")

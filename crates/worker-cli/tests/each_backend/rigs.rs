@@ -1,7 +1,12 @@
 //! The backends under test, and what each needs to be there.
 
 use std::any::Any;
+use std::net::TcpStream;
+use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
+
+use testbed::Daemon;
 
 /// One backend: how it is made ready, once, and reached from then on.
 pub(crate) struct Rig {
@@ -34,6 +39,7 @@ pub(crate) fn all() -> Vec<Rig> {
     vec![
         Rig::new("fake", || compiled_in(cfg!(feature = "fake"))),
         Rig::new("local", || compiled_in(cfg!(feature = "local"))),
+        Rig::new("http", http),
     ]
 }
 
@@ -44,6 +50,35 @@ fn compiled_in(there: bool) -> Result<Ready, Wanting> {
     } else {
         Err(Wanting::Skipped("its feature is off".into()))
     }
+}
+
+/// A server of this program, in front of `local`.
+fn http() -> Result<Ready, Wanting> {
+    compiled_in(cfg!(feature = "http") && cfg!(feature = "local"))?;
+    let directory = tempfile::tempdir().map_err(failed)?;
+    let address = format!("127.0.0.1:{}", testbed::free_port().map_err(failed)?);
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_worker"));
+    serve
+        .args(["serve", "-b", "local", "--listen", &address])
+        .env("WORKER_STATE_DIR", directory.path().join("state"))
+        .env("WORKER_LOCAL_DIRECTORY", directory.path().join("instances"));
+    let grace = Duration::from_secs(40);
+    let daemon = Daemon::start("worker serve", &serve, directory, grace);
+    let mut daemon = daemon.map_err(failed)?;
+    daemon
+        .wait_until(Duration::from_secs(30), |_| {
+            TcpStream::connect(&address).is_ok()
+        })
+        .map_err(failed)?;
+    Ok(Ready {
+        arguments: vec!["-o".into(), format!("endpoint=http://{address}")],
+        _daemons: vec![Box::new(daemon)],
+        ..Ready::default()
+    })
+}
+
+fn failed(error: impl std::fmt::Display) -> Wanting {
+    Wanting::Failed(error.to_string())
 }
 
 impl Rig {
