@@ -1,11 +1,12 @@
 //! `cargo xtask check`: everything that can be said without running the tests.
 
 use crate::command::{cargo, run, say};
-use crate::{features, policy};
+use crate::{features, length, policy};
 
 /// Runs the checks, the quickest first.
 pub(crate) fn check() -> anyhow::Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    length::check()?;
     let metadata = features::metadata()?;
     policy::check(&metadata)?;
     let warnings = ["--", "-D", "warnings"];

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod features;
+mod length;
 mod policy;
 mod setup;
 mod test;

@@ -3,6 +3,8 @@
 //! The file `openapi.json` beside this crate's manifest is what this gives; a
 //! test holds the two together.
 
+// Long because it is one document, path by path.
+
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
