@@ -6,6 +6,7 @@ use backend_core::{ExposeSecret as _, SecretString};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Response, redirect};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use worker_api::{MAX_DOCUMENT, PROBLEM_JSON, Problem, header};
 
 use crate::backoff::Patience;
@@ -14,7 +15,8 @@ use crate::endpoint::Endpoint;
 use crate::error::{CallError, HttpError};
 use crate::options::HttpOptions;
 
-/// How long an answer may take beyond the wait that was asked for.
+/// How long an answer may take beyond the wait that was asked for, and how long
+/// it may pause.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// Bytes per second below which a transfer counts as stalled.
@@ -90,13 +92,12 @@ impl Remote {
     /// A dropped request may have had its effect.
     pub(crate) async fn call(&self, call: &Call) -> Result<Reply, CallError> {
         let id = format!("{:016x}", fastrand::u64(..));
-        let transfer = (call.body.len() as u64 + call.most as u64) / SLOWEST;
-        let bound = call.wait.unwrap_or_default() + SLACK + Duration::from_secs(transfer);
+        let transfer = Duration::from_secs(call.body.len() as u64 / SLOWEST);
+        let patience = call.wait.unwrap_or_default() + SLACK + transfer;
         let mut request = self
             .client
             .request(call.method.clone(), self.endpoint.url(&call.path))
-            .header(header::REQUEST_ID, &id)
-            .timeout(bound);
+            .header(header::REQUEST_ID, &id);
         if let Some(wait) = call.wait {
             request = request.header(header::PREFER, worker_api::prefer_wait(wait));
         }
@@ -106,7 +107,10 @@ impl Remote {
         if !call.body.is_empty() || call.method != reqwest::Method::GET {
             request = request.body(call.body.clone());
         }
-        let response = request.send().await.map_err(|error| failure(&error))?;
+        let response = timeout(patience, request.send()).await;
+        let response = response
+            .map_err(|_| silence())?
+            .map_err(|error| failure(&error))?;
         let echoed = response.headers().get(header::REQUEST_ID);
         if echoed.is_some_and(|echoed| echoed.as_bytes() != id.as_bytes()) {
             // The answer to another request: something has doubled bytes.
@@ -175,7 +179,12 @@ async fn read(mut response: Response, most: usize) -> Result<Reply, CallError> {
     let mut body = Vec::with_capacity(said.ok_or_else(too_long)?);
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
-    while let Some(bytes) = response.chunk().await.map_err(|error| failure(&error))? {
+    loop {
+        let piece = timeout(SLACK, response.chunk()).await;
+        let piece = piece
+            .map_err(|_| silence())?
+            .map_err(|error| failure(&error))?;
+        let Some(bytes) = piece else { break };
         if body.len() + bytes.len() > most {
             return Err(too_long());
         }
@@ -211,12 +220,14 @@ fn refused(reply: &Reply) -> CallError {
     }
 }
 
+fn silence() -> CallError {
+    CallError::Transport("no answer in time".into())
+}
+
 /// A failure of the transport, told without the URL.
 fn failure(error: &reqwest::Error) -> CallError {
     if error.is_connect() {
         CallError::Connect(chain(error))
-    } else if error.is_timeout() {
-        CallError::Transport("no answer in time".into())
     } else {
         CallError::Transport(chain(error))
     }

@@ -3,7 +3,6 @@
 
 #[expect(
     dead_code,
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     reason = "shared with the other tests, and fails by panicking"

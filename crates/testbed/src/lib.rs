@@ -7,8 +7,10 @@
 
 mod daemon;
 mod need;
+mod nginx;
 mod program;
 
 pub use daemon::{Daemon, free_port};
 pub use need::{is_required, missing};
+pub use nginx::Nginx;
 pub use program::find_program;

@@ -1,7 +1,7 @@
 //! A server in a process of its own: this test program, run again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,43 +14,44 @@ use worker_server::{Listen, Server, ServerOptions, TlsFiles, Tokens};
 const VARIABLE: &str = "WORKER_TEST_SERVE";
 
 /// The name of the test that is the server, in programs with a harness.
-pub const SERVING: &str = "serving";
+pub(crate) const SERVING: &str = "serving";
 
 /// What a server is to be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Plan {
-    pub backend: String,
-    pub options: BTreeMap<String, String>,
+pub(crate) struct Plan {
+    pub(crate) backend: String,
+    pub(crate) options: BTreeMap<String, String>,
     /// 0 is any free port.
-    pub port: u16,
-    pub socket: Option<PathBuf>,
-    pub tokens: Option<String>,
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    pub state: Option<PathBuf>,
-    pub drain_seconds: Option<u64>,
-    pub grace_seconds: Option<u64>,
-    pub output_bytes: Option<u64>,
-    pub instances: Option<usize>,
+    pub(crate) port: u16,
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) tokens: Option<String>,
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) drain_seconds: Option<u64>,
+    pub(crate) grace_seconds: Option<u64>,
+    pub(crate) output_bytes: Option<u64>,
+    pub(crate) instances: Option<usize>,
+    pub(crate) head_seconds: Option<u64>,
     /// Where the server writes its endpoint.
     ready: PathBuf,
 }
 
 impl Plan {
-    pub fn new(backend: &str) -> Self {
+    pub(crate) fn new(backend: &str) -> Self {
         Self {
             backend: backend.into(),
             ..Self::default()
         }
     }
 
-    pub fn option(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn option(mut self, key: &str, value: &str) -> Self {
         self.options.insert(key.into(), value.into());
         self
     }
 
     /// Starts the server, and waits until it listens.
-    pub fn start(mut self) -> Serving {
+    pub(crate) fn start(mut self) -> Serving {
         let directory = tempfile::tempdir().unwrap();
         self.ready = directory.path().join("endpoint");
         self.state
@@ -76,29 +77,20 @@ impl Plan {
 
 /// A server that runs until it is dropped.
 #[derive(Debug)]
-pub struct Serving {
-    pub daemon: Daemon,
-    pub endpoint: String,
-    pub plan: Plan,
+pub(crate) struct Serving {
+    pub(crate) daemon: Daemon,
+    pub(crate) endpoint: String,
+    pub(crate) plan: Plan,
 }
 
 impl Serving {
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
         let (_, address) = self.endpoint.split_once("://").unwrap();
         address.parse().unwrap()
     }
 
-    pub fn port(&self) -> u16 {
-        self.address().port()
-    }
-
-    /// What it keeps.
-    pub fn state(&self) -> &Path {
-        self.plan.state.as_deref().unwrap()
-    }
-
-    /// Its resident memory in KiB, now and at its most.
-    pub fn memory(&self) -> u64 {
+    /// Its resident memory at its most, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
         let status = format!("/proc/{}/status", self.daemon.pid());
         let status = std::fs::read_to_string(status).unwrap();
         let line = status
@@ -114,7 +106,7 @@ impl Serving {
 }
 
 /// Is the server, if this process is to be one: then it never returns.
-pub fn serve_if_asked() {
+pub(crate) fn serve_if_asked() {
     let Ok(plan) = std::env::var(VARIABLE) else {
         return;
     };
@@ -124,6 +116,11 @@ pub fn serve_if_asked() {
         .enable_all()
         .build()
         .unwrap();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     runtime.block_on(serve(plan));
     std::process::exit(0);
 }
@@ -165,6 +162,10 @@ async fn serve(plan: Plan) {
     }
     if let Some(instances) = plan.instances {
         options.limits.instances = instances;
+    }
+    if let Some(seconds) = plan.head_seconds {
+        options.limits.head_timeout = Duration::from_secs(seconds);
+        options.limits.body_pause = Duration::from_secs(seconds);
     }
     options.backend.alias.clone_from(&plan.backend);
     let server = Server::bind(provider, options).await.unwrap();

@@ -1,0 +1,31 @@
+//! The backend `http` and real servers: what the suite cannot show, since it
+//! takes faults, other clients, or a server that ends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod access;
+mod bad_input;
+mod client;
+mod client_killed;
+mod faults;
+mod load;
+mod lying;
+mod pool;
+mod proxies;
+mod restart;
+mod schemathesis;
+#[path = "../support/mod.rs"]
+mod support;
+mod transport;
+
+/// Not a test: the server process of the others.
+#[test]
+fn serving() {
+    support::serve_if_asked();
+    client_killed::run_if_asked();
+}
