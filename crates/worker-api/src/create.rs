@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backend_core::StartAttributes;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The body of `PUT /v1/instances/{iid}`: what instance is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct CreateInstance {
     /// What the job asks of its instance, to choose an image by. Members that
     /// are missing or empty are not asked for.
+    #[serde(deserialize_with = "object")]
     pub attributes: Attributes,
     /// Seconds that the lease lasts unless it is renewed. Default: the
     /// server's `lease_s`, of which it is also capped.
@@ -38,6 +40,13 @@ pub struct CreateInstance {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schemars(length(max = 64)))]
     pub require: Vec<String>,
+}
+
+/// Reads a struct from an object only: serde also takes an array for one, and
+/// an empty one for all defaults.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let members = serde_json::Map::deserialize(deserializer)?;
+    serde_json::from_value(members.into()).map_err(D::Error::custom)
 }
 
 /// What a job asks of its instance. An empty text is not asked for.
@@ -130,7 +139,10 @@ pub struct CreateRun {
     #[cfg_attr(feature = "openapi", schemars(range(max = 3_600_000)))]
     pub drain_ms: Option<u32>,
     /// Limits that the server watches. Default: none but its own.
-    #[serde(skip_serializing_if = "RunLimits::is_none")]
+    #[serde(
+        deserialize_with = "object",
+        skip_serializing_if = "RunLimits::is_none"
+    )]
     pub limits: RunLimits,
 }
 

@@ -141,6 +141,14 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Re
             format!("the body must be `{JSON}`, and its content type is `{essence}`"),
         ));
     }
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|byte| *byte != b'{') {
+        // serde would take an array for a struct.
+        return Err(Problem::new(
+            Code::Invalid,
+            "the body must be a JSON object",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let code = if error.is_data() {
             Code::Invalid

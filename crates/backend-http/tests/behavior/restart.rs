@@ -146,6 +146,8 @@ async fn a_drain_lets_runs_end_and_then_ends_them() {
         })
         .await;
         serving.daemon.signal(TERM).unwrap();
+        let ready = || crate::client::request(serving.address(), "GET", "/readyz", &[], b"").0;
+        eventually("the drain", Duration::from_secs(10), || ready() == 503).await;
         let (status, text) = crate::client::request(
             serving.address(),
             "PUT",
