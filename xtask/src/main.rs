@@ -7,6 +7,7 @@ mod command;
 mod features;
 mod length;
 mod policy;
+mod schemathesis;
 mod setup;
 mod test;
 

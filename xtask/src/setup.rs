@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 
 use crate::command::{run, say};
+use crate::schemathesis;
 
 /// A program that some tests need.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,16 @@ const TOOLS: &[Tool] = &[
         package: "faketime",
         suites: &["fake", "local"],
     },
+    Tool {
+        program: "curl",
+        package: "curl",
+        suites: &["http"],
+    },
+    Tool {
+        program: "nginx",
+        package: "nginx",
+        suites: &["http"],
+    },
 ];
 
 /// Finds the tools, and installs those that are missing where that can be
@@ -53,7 +64,7 @@ pub(crate) fn set_up(required: &[String]) -> anyhow::Result<()> {
         .filter(|tool| !is_there(tool.program))
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return schemathesis::set_up(required);
     }
     let packages: BTreeSet<_> = missing.iter().map(|tool| tool.package).collect();
     let list = packages.iter().copied().collect::<Vec<_>>().join(" ");
@@ -84,13 +95,15 @@ pub(crate) fn set_up(required: &[String]) -> anyhow::Result<()> {
             tool.program
         ));
     }
-    Ok(())
+    schemathesis::set_up(required)
 }
 
 fn install(packages: &BTreeSet<&str>) -> anyhow::Result<()> {
     let apt = || {
         let mut apt = Command::new("apt-get");
+        // In run level 1 no package starts a service of its own.
         apt.env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         apt

@@ -55,7 +55,7 @@ impl Drop for Liar {
 /// length of its own.
 fn serve(mut stream: TcpStream, script: &Script) {
     let mut bytes = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = vec![0; 65536];
     loop {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let Some(end) = end else {
@@ -263,6 +263,9 @@ async fn a_setup_says_what_is_wrong_with_what_answers() {
     }
 }
 
+/// Answers to requests for output, by their offsets.
+type Answers = Box<dyn Fn(usize) -> Option<Vec<u8>> + Send + Sync>;
+
 #[tokio::test]
 async fn no_lie_about_the_output_becomes_an_exit() {
     let exit = |bytes: usize, sha: &str| {
@@ -272,7 +275,6 @@ async fn no_lie_about_the_output_becomes_an_exit() {
     };
     let right = Digest::of(b"abc").to_hex();
     let wrong = Digest::of(b"abd").to_hex();
-    type Answers = Box<dyn Fn(usize) -> Option<Vec<u8>> + Send + Sync>;
     let honestly =
         || -> Answers { Box::new(|offset| Some(output(offset, &b"abc"[offset..], true))) };
     let table: Vec<(&str, Answers, String)> = vec![
@@ -365,7 +367,7 @@ async fn an_answer_that_is_cut_at_any_byte_is_asked_for_again() {
 async fn a_server_that_hangs_is_given_up() {
     let liar = Liar::new(|line| {
         if line.starts_with("GET /v1 ") {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
         }
         None
     });

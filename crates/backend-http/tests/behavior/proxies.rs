@@ -9,7 +9,7 @@ use crate::support::Plan;
 async fn a_silence_of_70_seconds_passes_nginx_with_its_defaults() {
     let serving = Plan::new("local").start();
     let Some(nginx) = Nginx::in_front_of(serving.address()).unwrap() else {
-        return testbed::missing("nginx", "there is no nginx");
+        return testbed::missing("http", "there is no nginx");
     };
     let provider = provider(&format!("http://{}", nginx.address), &[]);
     provider.setup().await.unwrap();
@@ -22,7 +22,7 @@ async fn a_silence_of_70_seconds_passes_nginx_with_its_defaults() {
 async fn an_answer_of_a_proxy_is_not_taken_for_the_servers() {
     let serving = Plan::new("local").start();
     let Some(nginx) = Nginx::in_front_of(serving.address()).unwrap() else {
-        return testbed::missing("nginx", "there is no nginx");
+        return testbed::missing("http", "there is no nginx");
     };
     let provider = provider(
         &format!("http://{}", nginx.address),
@@ -41,9 +41,10 @@ async fn an_answer_of_a_proxy_is_not_taken_for_the_servers() {
     let provider = crate::client::provider(&format!("http://{}", nginx.address), &[]);
     let instance = ready(&*provider, "").await;
     instance.stop().await.unwrap();
-    let instance = backend_core::ProviderExt::start_new(&*provider, &Default::default())
-        .await
-        .unwrap();
+    let instance =
+        backend_core::ProviderExt::start_new(&*provider, &backend_core::StartAttributes::default())
+            .await
+            .unwrap();
     let error = instance
         .upload_script(&vec![b'#'; 2 << 20])
         .await

@@ -23,7 +23,7 @@ fn first(directory: &tempfile::TempDir) -> Serving {
 
 async fn ended(serving: &Serving) {
     let process = format!("/proc/{}", serving.daemon.pid());
-    eventually("the end of the server", Duration::from_secs(60), || {
+    eventually("the end of the server", Duration::from_mins(1), || {
         !std::path::Path::new(&process).exists()
     })
     .await;

@@ -14,7 +14,10 @@ const EXAMPLES: &str = "20";
 #[tokio::test]
 async fn schemathesis_finds_no_undocumented_answer() {
     let Some(program) = program() else {
-        return testbed::missing("schemathesis", "`cargo xtask test` installs it");
+        return testbed::missing(
+            "http",
+            "schemathesis is missing; `cargo xtask test` installs it",
+        );
     };
     let seed = std::env::var("WORKER_TEST_SEED").unwrap_or_else(|_| fastrand::u32(..).to_string());
     println!("WORKER_TEST_SEED={seed}");
