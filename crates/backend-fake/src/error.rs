@@ -34,6 +34,8 @@ pub(crate) enum FakeError {
     #[error("the instance is left behind, as configured by `stop-failures`")]
     Stop(Operation),
     #[error("{0}")]
+    Signal(String),
+    #[error("{0}")]
     List(String),
 }
 
@@ -56,6 +58,7 @@ impl FakeError {
                 (Kind::InvalidState, *operation)
             }
             Self::Stop(operation) => (Kind::Leftover, *operation),
+            Self::Signal(_) => (Kind::Unreachable, Operation::Signal),
             Self::List(_) => (Kind::Unreachable, Operation::List),
         };
         let passes = matches!(self, Self::StartPasses);

@@ -144,6 +144,9 @@ impl Instance for FakeInstance {
     }
 
     async fn signal(&self, signal: Signal) -> Result<()> {
+        if let Some(text) = &self.place.options.signal_error {
+            return Err(self.error(FakeError::Signal(text.clone())));
+        }
         self.slot
             .change(|state| match state {
                 State::Running(sent) => Ok(State::Running(sent.with(signal))),
@@ -157,6 +160,9 @@ impl Instance for FakeInstance {
     }
 
     async fn processes(&self) -> Result<Option<String>> {
+        if self.place.options.processes_hang {
+            std::future::pending::<()>().await;
+        }
         match self.slot.state() {
             State::Running(_) => Ok(Some("1 the simulated script\n".into())),
             State::Gone(_) => Err(self.error(FakeError::Stopped(Operation::Processes))),

@@ -71,6 +71,10 @@ backend_core::options! {
         term_output: Option<String>, example "bye";
         /// The code with which a script exits that catches TERM.
         term_exit_code: Option<u8>, example "99";
+        /// Signals fail with this text, and do not reach the script.
+        signal_error: Option<String>, example "cannot be reached";
+        /// Listings of processes never come to an end.
+        processes_hang: bool = "false";
         /// The script is killed for lack of memory in place of its exit.
         oom: bool = "false";
         /// Something in the instance runs out of memory; the script goes on.

@@ -16,6 +16,9 @@ use crate::{
     Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Limit, OnMaxOutput, Step,
 };
 
+/// How long a stop may take: longer than any deadline of its own.
+const STOP_PATIENCE: Duration = Duration::from_mins(5);
+
 /// Runs one job on an instance of its own: start, upload, run, and stop,
 /// always.
 ///
@@ -223,7 +226,13 @@ impl Steps<'_> {
         self.events
             .emit(EventKind::StepStarted { step: Step::Stop });
         let span = tracing::info_span!("step", step = %Step::Stop);
-        let stopped = instance.stop().instrument(span).await;
+        // Every stop has its own deadline; one that does not keep it must not
+        // hang the job.
+        let stop = tokio::time::timeout(STOP_PATIENCE, instance.stop());
+        let stopped = stop.instrument(span).await.unwrap_or_else(|_| {
+            let what = "the stop did not come to its end, and the instance may be left";
+            Err(Error::new(ErrorKind::Leftover, what).on_instance(instance.id()))
+        });
         let duration = began.elapsed();
         match &stopped {
             Ok(()) => self.ended(Step::Stop, duration),

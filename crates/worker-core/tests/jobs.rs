@@ -311,6 +311,66 @@ async fn a_stop_that_fails_does_not_change_the_verdict() {
     assert_eq!(result.stop_error.unwrap().kind(), ErrorKind::Leftover);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_hangs_is_given_up_and_told() {
+    let provider = provider(&[("exit-code", "5"), ("stop-hang", "true")]);
+    let (job, events) = (job(Limits::default()), EventLog::none());
+    let mut output = Vec::new();
+    let result = run_job(&*provider, &job, &mut output, &events, &Cancel::never()).await;
+    assert_eq!(result.exit_code, Some(5));
+    let error = result.stop_error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Leftover);
+    assert!(error.instance().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_no_signal_reaches_is_stopped_with_its_instance() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let events = EventLog::new(move |event| log.lock().unwrap().push(event.kind.clone()));
+    let provider = provider(&[
+        ("run-hang", "true"),
+        ("signal-error", "unplugged"),
+        ("processes-hang", "true"),
+    ]);
+    let job = job(limits(|limits| limits.hard = Some(Duration::from_secs(1))));
+    let mut output = Vec::new();
+    let result = run_job(&*provider, &job, &mut output, &events, &Cancel::never()).await;
+    assert_eq!(
+        (result.ended_by, result.limit, result.exit_code),
+        (EndedBy::Timeout, Some(Limit::Hard), None)
+    );
+    assert!(
+        matches!(result.outcome, Some(Outcome::Lost(_))),
+        "{result:?}"
+    );
+    assert!(result.stop_error.is_none());
+    assert_eq!(provider.list().await.unwrap(), []);
+    // Every rung of the ladder, in its order.
+    let rungs: Vec<_> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|kind| match kind {
+            EventKind::LimitReached { limit } => Some(format!("{limit} limit")),
+            EventKind::SignalSent { signal, error } => {
+                Some(format!("{signal} {}", error.is_some()))
+            }
+            EventKind::RunAbandoned => Some("abandoned".into()),
+            EventKind::StepStarted { step: Step::Stop } => Some("stop".into()),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        "hard limit",
+        "SIGTERM true",
+        "SIGKILL true",
+        "abandoned",
+        "stop",
+    ];
+    assert_eq!(rungs, expected);
+}
+
 /// A sink whose reader has gone away.
 struct Closed;
 

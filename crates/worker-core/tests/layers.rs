@@ -1,11 +1,21 @@
 //! Layers wrap a provider and are one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backend_core::{Provider, ProviderConfig, ProviderExt as _, StartAttributes};
+use async_trait::async_trait;
+use backend_core::{
+    Error, ErrorKind, Found, Instance, InstanceId, OutputSink, Phase, Progress, ProgressReporter,
+    Provider, ProviderConfig, ProviderExt as _, RunOptions, RunResult, StartAttributes,
+    StartContext,
+};
 use tokio::time::{Instant, timeout};
 use worker_core::{Cancel, EndedBy, EventLog, Job, Limit, LimitConcurrency, RetryStart, run_job};
 
@@ -58,12 +68,136 @@ async fn a_start_over_the_limit_waits_for_a_place() {
     let third = provider.start_new(&attributes);
     assert!(timeout(Duration::from_hours(1), third).await.is_err());
     first.stop().await.unwrap();
-    drop(first);
-    provider
-        .start_new(&attributes)
-        .await
-        .unwrap()
-        .stop()
-        .await
-        .unwrap();
+    let fourth = provider.start_new(&attributes).await.unwrap();
+    // A second stop of the first gives no second place.
+    first.stop().await.unwrap();
+    let fifth = provider.start_new(&attributes);
+    assert!(timeout(Duration::from_hours(1), fifth).await.is_err());
+    drop(fourth);
+    let sixth = provider.start_new(&attributes).await.unwrap();
+    sixth.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_between_tries_grow_and_differ() {
+    let provider = RetryStart::new(fake(&[("start-failures", "12")]));
+    let tries: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let seen = tries.clone();
+    let context = StartContext::new().progress(ProgressReporter::new(move |progress: Progress| {
+        if progress.phase == Phase::Notice {
+            assert!(progress.detail.contains("trying again"), "{progress:?}");
+            seen.lock().unwrap().push(Instant::now());
+        }
+    }));
+    let attributes = StartAttributes::default();
+    let instance = provider.start(&attributes, &context).await.unwrap();
+    // Each try is an instance of its own.
+    assert_ne!(*instance.id(), context.id);
+    let tries = tries.lock().unwrap();
+    assert_eq!(tries.len(), 12);
+    let pauses: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let second = Duration::from_secs(1);
+    for (number, pause) in (0_u32..).zip(&pauses) {
+        let most = (Duration::from_millis(200) * 2_u32.pow(number)).min(10 * second);
+        assert!(
+            (most / 2..=most).contains(pause),
+            "pause {number} is {pause:?}"
+        );
+    }
+    let last: std::collections::BTreeSet<_> = pauses.iter().rev().take(5).collect();
+    assert!(last.len() > 1, "there is no jitter in {last:?}");
+}
+
+/// Whatever it is asked for fails, and says that it may be tried again.
+#[derive(Debug)]
+struct Flaky {
+    inner: Box<dyn Instance>,
+    calls: Arc<AtomicU32>,
+    upload_works: bool,
+}
+
+impl Flaky {
+    fn fail<T>(&self) -> backend_core::Result<T> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Err(Error::new(ErrorKind::Unreachable, "a hiccup").retryable())
+    }
+}
+
+#[async_trait]
+impl Instance for Flaky {
+    fn id(&self) -> &InstanceId {
+        self.inner.id()
+    }
+
+    async fn upload_script(&self, script: &[u8]) -> backend_core::Result<()> {
+        if self.upload_works {
+            return self.inner.upload_script(script).await;
+        }
+        self.fail()
+    }
+
+    async fn run_script(
+        &self,
+        _: &RunOptions,
+        _: &mut dyn OutputSink,
+    ) -> backend_core::Result<RunResult> {
+        self.fail()
+    }
+
+    async fn stop(&self) -> backend_core::Result<()> {
+        self.inner.stop().await
+    }
+}
+
+#[derive(Debug)]
+struct FlakyProvider {
+    fake: Arc<dyn Provider>,
+    calls: Arc<AtomicU32>,
+    starts: AtomicU32,
+    upload_works: bool,
+}
+
+#[async_trait]
+impl Provider for FlakyProvider {
+    async fn start(
+        &self,
+        attributes: &StartAttributes,
+        context: &StartContext,
+    ) -> backend_core::Result<Box<dyn Instance>> {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(Flaky {
+            inner: self.fake.start(attributes, context).await?,
+            calls: self.calls.clone(),
+            upload_works: self.upload_works,
+        }))
+    }
+
+    async fn list(&self) -> backend_core::Result<Vec<Found>> {
+        self.fake.list().await
+    }
+
+    async fn remove(&self, found: &Found) -> backend_core::Result<()> {
+        self.fake.remove(found).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_after_the_start_is_tried_again() {
+    for upload_works in [false, true] {
+        let calls = Arc::new(AtomicU32::new(0));
+        let flaky = Arc::new(FlakyProvider {
+            fake: fake(&[]),
+            calls: calls.clone(),
+            starts: AtomicU32::new(0),
+            upload_works,
+        });
+        let provider = RetryStart::new(flaky.clone());
+        let (job, events, mut output) = (Job::new(""), EventLog::none(), Vec::new());
+        let result = run_job(&provider, &job, &mut output, &events, &Cancel::never()).await;
+        assert_eq!(result.ended_by, EndedBy::NeverStarted);
+        assert!(result.error.unwrap().is_retryable());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert_eq!(flaky.starts.load(Ordering::SeqCst), 1);
+        assert_eq!(provider.list().await.unwrap(), []);
+    }
 }

@@ -40,12 +40,15 @@ const ENDS: &[(Options<'_>, EndedBy)] = &[
     ),
 ];
 
-fn job() -> Job {
+/// Short limits only where they must be reached: on a busy machine they would
+/// be elsewhere too.
+fn job(hangs: bool) -> Job {
+    let patience = Duration::from_millis(if hangs { 60 } else { 120_000 });
     let mut job = Job::new("#!/bin/sh\n");
-    job.limits.startup = Duration::from_secs(20);
-    job.limits.upload = Duration::from_millis(60);
-    job.limits.hard = Some(Duration::from_millis(90));
-    job.limits.silence = Some(Duration::from_millis(80));
+    job.limits.startup = patience;
+    job.limits.upload = patience;
+    job.limits.hard = Some(patience);
+    job.limits.silence = Some(patience / 2);
     job.limits.grace = Duration::from_millis(20);
     job.limits.output = Some(OutputLimit {
         size: ByteSize(200 << 10),
@@ -61,10 +64,7 @@ async fn jobs(provider: Arc<dyn Provider>, count: usize, hangs: bool) -> Vec<Job
     for number in 0..count {
         let provider = provider.clone();
         jobs.spawn(async move {
-            let mut job = job();
-            if hangs {
-                job.limits.startup = Duration::from_millis(60);
-            }
+            let job = job(hangs);
             let canceller = Canceller::new();
             let cancel = canceller.cancel_handle();
             let (mut output, events) = (Vec::new(), EventLog::none());
@@ -87,7 +87,7 @@ async fn round(count: usize) {
     for (options, expected) in ENDS {
         let config: ProviderConfig = options.iter().copied().collect();
         let fake = (backend_fake::BACKEND.provider)(&config).unwrap();
-        let hangs = options.iter().any(|(key, _)| *key == "start-hang");
+        let hangs = *expected == EndedBy::Timeout;
         // Through the layers, which must not keep anything either.
         let layers = RetryStart::new(Arc::new(LimitConcurrency::new(fake.clone(), 64)));
         let results = jobs(Arc::new(layers), count, hangs).await;
@@ -111,5 +111,5 @@ async fn a_thousand_jobs_leave_nothing() {
     round(2).await;
     let ledger = Ledger::open();
     round(100).await;
-    ledger.settled(Duration::from_secs(20)).await.unwrap();
+    ledger.settled(Duration::from_mins(1)).await.unwrap();
 }

@@ -132,7 +132,8 @@ fn reader_goes(place: &Place, script: &Script) {
 /// The script has ended: its own verdict stays, and the wait is over.
 fn during_the_drain(place: &Place) {
     let mut begun = Begun::of(&mut place.run(&DRAINS, &["--grace", "5s"]));
-    std::thread::sleep(Duration::from_millis(500));
+    // Until the script has ended and the drain has begun, which nobody tells.
+    std::thread::sleep(Duration::from_secs(2));
     begun.send("INT");
     let (code, _) = begun.ended();
     let result = place.result();

@@ -27,13 +27,13 @@ const DEAF: Script = Script {
     ],
 };
 
-/// A byte every 300 ms, for two seconds.
+/// A byte a second, for seven seconds.
 const DRIPS: Script = Script {
-    text: "for i in 1 2 3 4 5 6 7; do printf .; sleep 0.3; done; exit 4",
+    text: "for i in 1 2 3 4 5 6 7; do printf .; sleep 1; done; exit 4",
     fake: &[
         ("log-output", "......."),
         ("output-chunk", "1"),
-        ("output-rate", "3"),
+        ("output-rate", "1"),
         ("exit-code", "4"),
     ],
 };
@@ -62,11 +62,11 @@ fn limited(place: &Place, script: &Script, arguments: &[&str], limit: &str) -> V
 }
 
 fn hard(place: &Place) {
-    let output = limited(place, &HANGS, &["--hard-timeout", "1s"], "hard");
+    let output = limited(place, &HANGS, &["--hard-timeout", "3s"], "hard");
     assert_eq!(output, b"begun\n");
     assert_eq!(place.result()["ended_by"], "timeout");
     // One that does not listen to TERM.
-    let arguments = ["--hard-timeout", "1s", "--grace", "1s"];
+    let arguments = ["--hard-timeout", "3s", "--grace", "1s"];
     limited(place, &DEAF, &arguments, "hard");
     let outcome = &place.result()["outcome"];
     assert!(
@@ -82,7 +82,7 @@ fn silence(place: &Place) {
 
 fn no_silence(place: &Place) {
     // Far longer than the pauses, and shorter than all of it together.
-    let output = place.output(&DRIPS, &["--silence-timeout", "1500ms"]);
+    let output = place.output(&DRIPS, &["--silence-timeout", "5s"]);
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert_eq!(output.stdout, b".......");
     place.assert_clean();

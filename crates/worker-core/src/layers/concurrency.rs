@@ -1,6 +1,6 @@
 //! A limit on how many instances there are at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Lets only so many instances exist at a time; further starts wait, in order.
 ///
-/// A place is free again when its instance is dropped.
+/// A place is free again when its instance is stopped, or dropped.
 #[derive(Debug, Clone)]
 pub struct LimitConcurrency {
     provider: Arc<dyn Provider>,
@@ -53,7 +53,7 @@ impl Provider for LimitConcurrency {
         let instance = self.provider.start(attributes, context).await?;
         Ok(Box::new(Placed {
             instance,
-            _place: place,
+            place: Mutex::new(Some(place)),
         }))
     }
 
@@ -75,7 +75,8 @@ impl Provider for LimitConcurrency {
 struct Placed {
     // Dropped first: the place is free only when the instance is gone.
     instance: Box<dyn Instance>,
-    _place: OwnedSemaphorePermit,
+    // Given back by the first stop that succeeds.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 #[async_trait]
@@ -113,6 +114,9 @@ impl Instance for Placed {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.instance.stop().await
+        self.instance.stop().await?;
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(place.take());
+        Ok(())
     }
 }
