@@ -22,6 +22,7 @@ mod restart;
 mod schemathesis;
 #[path = "../support/mod.rs"]
 mod support;
+mod transcripts;
 mod transport;
 
 /// Not a test: the server process of the others.
