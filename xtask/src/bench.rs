@@ -3,6 +3,7 @@
 //! interleaved runs of release builds in one call.
 
 mod figure;
+mod http;
 mod local;
 mod log;
 
@@ -35,6 +36,8 @@ pub(crate) struct BenchArguments {
 enum Subject {
     /// A job on `local`, against `/bin/sh`
     Local,
+    /// A server in front of `local` and `fake`, against `curl`
+    Http,
     /// The log pipeline, against SHA-256
     Log,
     /// All of it
@@ -50,6 +53,9 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
     }
     if wanted(Subject::Local) {
         figures.extend(local::figures(&program()?, arguments.runs)?);
+    }
+    if wanted(Subject::Http) {
+        figures.extend(http::figures(&program()?, arguments.runs)?);
     }
     figure::print(&figures);
     if let Some(path) = &arguments.json {

@@ -19,6 +19,8 @@ pub(crate) enum Target {
     Ratio(f64),
     /// Our time is at most so many seconds more than the peer's.
     Above(f64),
+    /// Our time is at most so many seconds, whatever the peer's.
+    Most(f64),
 }
 
 /// Samples, summed up.
@@ -53,6 +55,7 @@ impl Figure {
         match self.target {
             Target::Ratio(most) => self.ratio() <= most,
             Target::Above(most) => self.ours.median - self.theirs.median <= most,
+            Target::Most(most) => self.ours.median <= most,
         }
     }
 
@@ -100,6 +103,7 @@ pub(crate) fn print(figures: &[Figure]) {
         let target = match figure.target {
             Target::Ratio(most) => format!("≤ {most:.2}"),
             Target::Above(most) => format!("≤ +{:.0} ms", most * 1e3),
+            Target::Most(most) => format!("≤ {:.0} ms", most * 1e3),
         };
         println!(
             "{:<28} {:>7.3} {:>12} {:>5} {:>7.2} ms {:>7.2} ms {:>7.2} ms {:>6.1}%  {} ({:.2} ms)",

@@ -72,10 +72,9 @@ fn what_the_document_shows_is_what_happens() {
     plan.tokens = Some(format!("demo full {TOKEN}\ndemo read {READS}\n"));
     let serving = plan.start();
     // One shell for all of them, which says where the next begins.
-    let mut script = String::new();
-    for (number, step) in steps.iter().enumerate() {
-        script.push_str(&format!("{}\necho; echo '@@@ {number}'\n", step.command));
-    }
+    let lines = steps.iter().enumerate();
+    let lines = lines.map(|(number, step)| format!("{}\necho; echo '@@@ {number}'", step.command));
+    let script = lines.collect::<Vec<_>>().join("\n");
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new("bash")
         .args(["-c", &script])
