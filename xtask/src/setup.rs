@@ -36,6 +36,36 @@ const TOOLS: &[Tool] = &[
         suites: &["local"],
     },
     Tool {
+        program: "dockerd",
+        package: "docker.io",
+        suites: &["docker"],
+    },
+    Tool {
+        program: "ip",
+        package: "iproute2",
+        suites: &["docker"],
+    },
+    Tool {
+        program: "iptables",
+        package: "iptables",
+        suites: &["docker"],
+    },
+    Tool {
+        program: "podman",
+        package: "podman",
+        suites: &["podman"],
+    },
+    Tool {
+        program: "runc",
+        package: "runc",
+        suites: &["podman"],
+    },
+    Tool {
+        program: "catatonit",
+        package: "catatonit",
+        suites: &["podman"],
+    },
+    Tool {
         program: "faketime",
         package: "faketime",
         suites: &["fake", "local"],
@@ -49,6 +79,16 @@ const TOOLS: &[Tool] = &[
         program: "nginx",
         package: "nginx",
         suites: &["http"],
+    },
+    Tool {
+        program: "openssl",
+        package: "openssl",
+        suites: &["docker"],
+    },
+    Tool {
+        program: "docker-registry",
+        package: "docker-registry",
+        suites: &["docker"],
     },
 ];
 

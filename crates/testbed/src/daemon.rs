@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -63,6 +64,7 @@ impl Daemon {
         if let Some(current) = command.get_current_dir() {
             guard.current_dir(current);
         }
+        with_default_signals(&mut guard);
         let guard = guard
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
@@ -148,6 +150,32 @@ impl Drop for Daemon {
     }
 }
 
+/// Sets all signals to their default in the new process: what it ignores is
+/// ignored in all that the server starts, and test programs are started with
+/// 32 and 33 ignored (`posix_spawn` of glibc leaves them so).
+#[expect(unsafe_code, reason = "the C library refuses those two signals")]
+fn with_default_signals(command: &mut Command) {
+    // SAFETY: the closure makes system calls only, with a pointer to live
+    // memory that is as large as the kernel's structure.
+    unsafe {
+        command.pre_exec(|| {
+            let default = [0_u64; 4];
+            for signal in 1..=64 {
+                let (nothing, size) = (std::ptr::null_mut::<u64>(), 8_usize);
+                // KILL and STOP are refused, as they should be.
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    default.as_ptr(),
+                    nothing,
+                    size,
+                );
+            }
+            Ok(())
+        });
+    }
+}
+
 fn pid_in(path: &PathBuf) -> Option<i32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
@@ -199,6 +227,14 @@ mod tests {
         daemon.signal(libc::SIGSTOP).unwrap();
         drop(daemon);
         assert!(!is_alive(pid));
+    }
+
+    #[test]
+    fn no_signal_is_ignored_in_it() {
+        let daemon = sleeper();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        let ignored = status.lines().find(|line| line.starts_with("SigIgn:"));
+        assert_eq!(ignored, Some("SigIgn:\t0000000000000000"));
     }
 
     #[test]

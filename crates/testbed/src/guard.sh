@@ -3,11 +3,9 @@ shift 2
 # Signals of a terminal reach the whole group: the guard outlives them.
 trap : HUP INT TERM
 exec 3<&0
-"$@" </dev/null 3<&- &
-pid=$!
-echo "$pid" >"$file.new" && mv "$file.new" "$file"
 {
     cat <&3
+    pid=$(cat "$file")
     kill -CONT "$pid"
     kill -TERM "$pid"
     tenths=$((grace * 10))
@@ -19,12 +17,9 @@ echo "$pid" >"$file.new" && mv "$file.new" "$file"
 } >/dev/null 2>&1 &
 watcher=$!
 exec 3<&-
-wait "$pid"
+# In the foreground: what a shell runs in the background ignores INT and QUIT
+# for good, and so would all that the server starts.
+/bin/sh -c 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"' "$file" "$@" </dev/null
 status=$?
-# A signal for the guard interrupts the wait: the server may still be there.
-while kill -0 "$pid" 2>/dev/null; do
-    wait "$pid"
-    status=$?
-done
 kill -KILL "$watcher" 2>/dev/null
 exit "$status"

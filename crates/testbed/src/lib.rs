@@ -5,9 +5,17 @@
 //! its process id when it is dropped, and by its guard when the process that
 //! started it is killed, so that no test leaves one running.
 
+pub mod certificates;
+pub mod dockerd;
+pub mod engine_client;
+pub mod podman;
+pub mod registry;
+pub mod rootfs;
+
 mod daemon;
 mod need;
 mod nginx;
+mod place;
 mod program;
 
 pub use daemon::{Daemon, free_port};

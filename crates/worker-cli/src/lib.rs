@@ -4,6 +4,8 @@
 //! itself with `backend-core`. A crate that nothing names is not linked, so
 //! these lines are what a feature really switches.
 
+#[cfg(feature = "docker")]
+use backend_docker as _;
 #[cfg(feature = "fake")]
 use backend_fake as _;
 #[cfg(feature = "http")]

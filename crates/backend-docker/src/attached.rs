@@ -1,0 +1,143 @@
+//! A container's attached streams, as bytes.
+
+use std::io;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, UPGRADE};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::frames::{Channel, Frames};
+use crate::transport;
+
+/// As much as a Unix socket holds by default, and some: fewer reads, less time.
+const BUFFER: usize = 256 << 10;
+
+/// What to attach to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attach {
+    /// Input and output.
+    Both,
+    /// Output only, from now on.
+    Output,
+}
+
+/// The attached streams of one container.
+pub(crate) struct Attached {
+    stream: TokioIo<Upgraded>,
+    buffer: Vec<u8>,
+    /// How much of the buffer was read last.
+    filled: usize,
+    frames: Frames,
+}
+
+impl Attached {
+    /// Attaches to a container. The caller bounds the time.
+    pub(crate) async fn open(
+        engine: &Engine,
+        container: &str,
+        what: Attach,
+    ) -> Result<Self, EngineError> {
+        let input = match what {
+            Attach::Both => "&stdin=1",
+            Attach::Output => "",
+        };
+        let path = format!("/containers/{container}/attach?stream=1&stdout=1&stderr=1{input}");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "tcp")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| engine.error(error.into()))?;
+        let stream = connect(engine.endpoint(), engine).await?;
+        let response = transport::request_on(stream, request)
+            .await
+            .map_err(|error| engine.error(error.into()))?;
+        let status = response.status();
+        // Engines before API 1.24 answered 200 and switched all the same.
+        if !matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+            const MOST: usize = 64 << 10;
+            let body = Limited::new(response.into_body(), MOST).collect().await;
+            let body = body.map(http_body_util::Collected::to_bytes);
+            let body = body.unwrap_or_default();
+            return Err(Engine::refusal(status.as_u16(), &body));
+        }
+        let upgraded = hyper::upgrade::on(response)
+            .await
+            .map_err(|error| engine.error(error.into()))?;
+        Ok(Self {
+            stream: TokioIo::new(upgraded),
+            buffer: vec![0; BUFFER],
+            filled: 0,
+            frames: Frames::default(),
+        })
+    }
+
+    /// Writes to the container's stdin.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Reads what there is; `false` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// Also an end within a frame: that is a cut.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a dropped read has read nothing.
+    pub(crate) async fn read(&mut self) -> io::Result<bool> {
+        self.filled = 0;
+        self.filled = self.stream.read(&mut self.buffer).await?;
+        if self.filled == 0 && self.frames.is_inside() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(self.filled > 0)
+    }
+
+    /// The pieces of what was read last.
+    pub(crate) fn pieces(&mut self) -> Pieces<'_> {
+        Pieces {
+            input: self.buffer.get(..self.filled).unwrap_or_default(),
+            frames: &mut self.frames,
+        }
+    }
+}
+
+/// Pieces of the two streams, in the order in which they came.
+pub(crate) struct Pieces<'a> {
+    input: &'a [u8],
+    frames: &'a mut Frames,
+}
+
+impl<'a> Pieces<'a> {
+    /// The next piece.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no frames.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Channel, &'a [u8])>> {
+        self.frames
+            .next(&mut self.input)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    engine: &Engine,
+) -> Result<Box<dyn crate::endpoint::Stream>, EngineError> {
+    endpoint
+        .connect()
+        .await
+        .map_err(|error| engine.error(error.into()))
+}

@@ -1,0 +1,124 @@
+//! The contexts of the docker client: named endpoints, with their TLS material.
+//!
+//! Source: docker's `contexts/meta/<SHA-256 of the name>/meta.json` and
+//! `contexts/tls/<the same>/docker/`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::docker_config::{BadFile, read_json};
+use crate::hexadecimal::hexadecimal;
+
+/// The context of that name is no file: it stands for the environment.
+pub(crate) const DEFAULT: &str = "default";
+
+/// Where a context's engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DockerContext {
+    /// As it is written.
+    pub(crate) host: String,
+    /// Whether the engine's certificate is not to be verified.
+    pub(crate) skip_tls_verify: bool,
+    /// The directory of its TLS material, if it has any.
+    pub(crate) tls: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    #[serde(default)]
+    endpoints: Endpoints,
+}
+
+#[derive(Default, Deserialize)]
+struct Endpoints {
+    docker: Option<DockerEndpoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEndpoint {
+    #[serde(default)]
+    host: String,
+    #[serde(default, rename = "SkipTLSVerify")]
+    skip_tls_verify: bool,
+}
+
+/// Reads the context `name` of the docker client whose files are in `directory`.
+///
+/// # Errors
+///
+/// The file that is missing or wrong, and why.
+pub(crate) fn read(directory: &Path, name: &str) -> Result<DockerContext, BadFile> {
+    let contexts = directory.join("contexts");
+    let id = hexadecimal(Sha256::digest(name));
+    let path = contexts.join("meta").join(&id).join("meta.json");
+    let bad = |why: String| BadFile {
+        path: path.clone(),
+        why,
+    };
+    let metadata: Option<Metadata> = read_json(path.clone())?;
+    let metadata = metadata.ok_or_else(|| bad("it does not exist".into()))?;
+    let endpoint = metadata.endpoints.docker;
+    let endpoint = endpoint.ok_or_else(|| bad("it has no endpoint `docker`".into()))?;
+    if endpoint.host.is_empty() {
+        return Err(bad("its endpoint `docker` has no `Host`".into()));
+    }
+    let tls = contexts.join("tls").join(&id).join("docker");
+    Ok(DockerContext {
+        host: endpoint.host,
+        skip_tls_verify: endpoint.skip_tls_verify,
+        tls: tls.is_dir().then_some(tls),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf test | sha256sum`
+    const ID: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    #[test]
+    fn a_context_is_read_with_its_tls_material() {
+        let directory = tempfile::tempdir().unwrap();
+        let meta = directory.path().join("contexts/meta").join(ID);
+        std::fs::create_dir_all(&meta).unwrap();
+        let write = |text: &str| std::fs::write(meta.join("meta.json"), text).unwrap();
+        let read = || read(directory.path(), "test");
+
+        // As the docker client writes it.
+        write(
+            r#"{"Name":"test","Metadata":{},"Endpoints":{"docker":{"Host":"tcp://h:1","SkipTLSVerify":true}}}"#,
+        );
+        let context = read().unwrap();
+        assert_eq!(
+            (context.host.as_str(), context.skip_tls_verify, &context.tls),
+            ("tcp://h:1", true, &None)
+        );
+        let tls = directory
+            .path()
+            .join("contexts/tls")
+            .join(ID)
+            .join("docker");
+        std::fs::create_dir_all(&tls).unwrap();
+        assert_eq!(read().unwrap().tls, Some(tls));
+
+        for (text, part) in [
+            (r#"{"Name":"test"}"#, "no endpoint"),
+            (r#"{"Endpoints":{"docker":{}}}"#, "no `Host`"),
+            ("{", "not JSON"),
+        ] {
+            write(text);
+            let error = read().unwrap_err().to_string();
+            assert!(
+                error.contains(part) && error.contains("meta.json"),
+                "{error}"
+            );
+        }
+        std::fs::remove_file(meta.join("meta.json")).unwrap();
+        assert!(read().unwrap_err().to_string().contains("does not exist"));
+    }
+}

@@ -1,0 +1,205 @@
+//! The conversation with a container's gate, until the script begins.
+
+use std::collections::VecDeque;
+use std::{fmt, io};
+
+use backend_core::interpreter::Interpreter;
+use backend_core::{Environment, InstanceId};
+
+use crate::attached::Attached;
+use crate::frames::Channel;
+use crate::program;
+use crate::reports::{Hello, Report, Reports};
+
+/// The program of the gate, for `/bin/sh -c`.
+pub(crate) const PROGRAM: &str = include_str!("gate.sh");
+
+/// Where the gate keeps script and environment: a small file system in memory,
+/// made with the container.
+pub(crate) const FILES: &str = "/.worker";
+
+/// What the gate exits with where the script never began. A script may exit
+/// with it too: then the gate had said before that it begins.
+pub(crate) const NEVER_BEGAN: i32 = 113;
+
+/// The marker behind the script's output.
+pub(crate) fn marker(word: &str) -> String {
+    format!("worker-end-{word}")
+}
+
+/// Why the conversation came to an end.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The stream failed.
+    Stream(io::Error),
+    /// The stream ended; what the container had said that was no report.
+    Ended(String),
+    /// The gate cannot take what was sent; which, and what its tools said.
+    Refused(String, String),
+    /// The gate reports what makes no sense now.
+    Unexpected(Report),
+}
+
+/// The gate of a container whose script has not begun.
+pub(crate) struct Gate {
+    attached: Attached,
+    reports: Reports,
+    /// Reports that have come and were not looked at.
+    pending: VecDeque<Report>,
+    word: String,
+    hello: Option<Hello>,
+    /// Whether its shell says so when a child dies of a signal.
+    tells_deaths: bool,
+}
+
+/// A gate that was told to go, taken apart for the run.
+pub(crate) struct Opened {
+    pub(crate) attached: Attached,
+    pub(crate) reports: Reports,
+    /// Reports that have come already.
+    pub(crate) pending: VecDeque<Report>,
+    pub(crate) word: String,
+    /// Its process id in the container.
+    pub(crate) pid: u32,
+    pub(crate) tells_deaths: bool,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("hello", &self.hello)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// Greets the gate behind `attached`, and waits until it takes commands.
+    /// `new_directory` is whether it is to make one for the script.
+    pub(crate) async fn greet(
+        attached: Attached,
+        id: &InstanceId,
+        new_directory: bool,
+    ) -> Result<Self, Broken> {
+        let word = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let mut gate = Self {
+            attached,
+            reports: Reports::new(&word),
+            pending: VecDeque::new(),
+            word,
+            hello: None,
+            tells_deaths: false,
+        };
+        let place = if new_directory { "new" } else { "given" };
+        let line = format!("hello {} {id} {place}\n", gate.word);
+        gate.write(line.as_bytes()).await?;
+        match gate.answer(&mut String::new()).await? {
+            Report::Hello(hello) => gate.hello = Some(hello),
+            other => return Err(Broken::Unexpected(other)),
+        }
+        let mut told = String::new();
+        match gate.answer(&mut told).await? {
+            Report::Ready => gate.tells_deaths = told.contains("Killed"),
+            other => return Err(Broken::Unexpected(other)),
+        }
+        Ok(gate)
+    }
+
+    /// What the gate said of its container.
+    pub(crate) fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// Stores the script. What was stored before is replaced.
+    pub(crate) async fn store_script(&mut self, script: &[u8]) -> Result<(), Broken> {
+        self.store("script", script, false).await
+    }
+
+    /// Stores what the script is to be given, and tries whether it can be.
+    pub(crate) async fn store_environment(
+        &mut self,
+        id: &InstanceId,
+        environment: &Environment,
+        interpreter: &Interpreter,
+    ) -> Result<(), Broken> {
+        /// Beginning a program to try the environment costs a millisecond;
+        /// below this size none can be too large.
+        const TRIAL: usize = 64 << 10;
+        let setsid = self
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.setsid.as_deref());
+        let file = program::environment_file(id, environment, setsid, interpreter);
+        self.store("environment", &file, file.len() > TRIAL).await
+    }
+
+    /// Tells the gate to run the script. From here on it may have begun.
+    pub(crate) async fn go(mut self, keep: bool) -> (Opened, io::Result<()>) {
+        let line: &[u8] = if keep { b"go stay\n" } else { b"go exit\n" };
+        let written = self.attached.write(line).await;
+        let opened = Opened {
+            attached: self.attached,
+            reports: self.reports,
+            pending: self.pending,
+            word: self.word,
+            pid: self.hello.map_or(0, |hello| hello.pid),
+            tells_deaths: self.tells_deaths,
+        };
+        (opened, written)
+    }
+
+    async fn store(&mut self, what: &str, bytes: &[u8], trial: bool) -> Result<(), Broken> {
+        let trial = if trial { "trial" } else { "plain" };
+        let line = format!("{what} {} {trial}\n", bytes.len());
+        self.write(line.as_bytes()).await?;
+        self.write(bytes).await?;
+        let mut told = String::new();
+        match self.answer(&mut told).await? {
+            Report::Stored => Ok(()),
+            Report::Refused(what) => Err(Broken::Refused(what, told)),
+            other => Err(Broken::Unexpected(other)),
+        }
+    }
+
+    /// Writes; where that fails, the gate may have said why.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let Err(error) = self.attached.write(bytes).await else {
+            return Ok(());
+        };
+        let mut told = String::new();
+        match self.answer(&mut told).await {
+            Ok(Report::Refused(what)) => Err(Broken::Refused(what, told)),
+            Err(Broken::Ended(text)) => Err(Broken::Ended(text)),
+            Ok(_) | Err(_) => Err(Broken::Stream(error)),
+        }
+    }
+
+    /// The gate's next report; what else is said goes into `told`.
+    async fn answer(&mut self, told: &mut String) -> Result<Report, Broken> {
+        loop {
+            while let Some(report) = self.pending.pop_front() {
+                match report {
+                    Report::Text(text) => {
+                        /// More than a shell has to say about one command.
+                        const MOST: usize = 4096;
+                        if told.len() < MOST {
+                            told.push_str(text.trim_end());
+                            told.push(' ');
+                        }
+                    }
+                    other => return Ok(other),
+                }
+            }
+            if !self.attached.read().await.map_err(Broken::Stream)? {
+                return Err(Broken::Ended(told.trim_end().to_owned()));
+            }
+            let mut pieces = self.attached.pieces();
+            while let Some((channel, piece)) = pieces.next().map_err(Broken::Stream)? {
+                // Nothing of the script's can be there yet: an image's own
+                // noise on stdout is not its output.
+                if channel == Channel::Stderr {
+                    self.pending.extend(self.reports.feed(piece));
+                }
+            }
+        }
+    }
+}

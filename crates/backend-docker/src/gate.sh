@@ -1,0 +1,84 @@
+# The gate: the process that a container of Worker's begins with, and that
+# stays beside the script. It takes lines of commands on its stdin, and reports
+# on its stderr, each line behind a word that only Worker and it know. Its
+# stdout is the script's. For any POSIX shell, with `head`, `wc`, `mv`, `mkdir`.
+#
+# The end of its input is never the go: a worker that dies closes it too.
+trap : HUP INT QUIT ABRT USR1 USR2 ALRM TERM
+umask 022
+files=/.worker
+read -r command word id place || exit 113
+[ "$command" = hello ] || exit 113
+report() {
+    printf '%s %s\n' "$word" "$*" >&2
+}
+if [ "$place" = new ]; then
+    place=given
+    for base in "${PWD%/}" /tmp /var/tmp; do
+        if mkdir "$base/worker-$id" 2>/dev/null && cd "$base/worker-$id"; then
+            place=new
+            break
+        fi
+    done
+else
+    place=new
+fi
+# By its whole path: the script's own PATH does not matter then. (The shell of
+# busybox knows it without one.)
+setsid=none
+for program in /usr/bin/setsid /bin/setsid; do
+    [ ! -x "$program" ] || setsid=$program
+done
+report hello $$ "$setsid" "$place" "$PWD"
+# Does this shell say so when a child dies of a signal?
+/bin/sh -c 'kill -KILL $$'
+report ready
+
+go=
+while [ -z "$go" ] && read -r command size trial; do
+    case $command in
+    script | environment)
+        # What was sent after the last byte would be read ahead: nothing is.
+        if ( umask 077 && head -c "$size" >"$files/$command.new" ) &&
+            [ "$(wc -c <"$files/$command.new")" -eq "$size" ] &&
+            mv -f "$files/$command.new" "$files/$command"; then
+            # A variable that this shell cannot take ends it: not this one.
+            if [ "$command" = environment ] && ! ( . "$files/environment" ); then
+                report refused environment
+            # One that no process can be given is found by beginning one.
+            elif [ "$trial" = trial ] && ! ( . "$files/environment" && exec /bin/sh -c : ); then
+                report refused size
+            else
+                report stored "$command"
+            fi
+        else
+            report refused "$command"
+            exit 113
+        fi
+        ;;
+    go)
+        go=$size
+        ;;
+    *)
+        exit 113
+        ;;
+    esac
+done
+[ -n "$go" ] || exit 113
+
+report began
+(
+    # It sets what the script is to have, and `$@`: the program to run.
+    . "$files/environment"
+    exec </dev/null 2>&1
+    exec "$@"
+)
+status=$?
+report end "$status"
+# Behind the last byte of the script's own output.
+printf 'worker-end-%s' "$word"
+[ "$go" = exit ] && exit "$status"
+# A kept container stays until it is removed.
+while :; do
+    sleep 3600
+done

@@ -1,0 +1,208 @@
+//! The provider: starts, finds and removes containers on one engine.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use backend_core::{
+    Capabilities, Capability, Error, Found, FoundState, Instance, Janitor, Marks, Operation,
+    Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
+};
+
+use crate::config;
+use crate::container::Container;
+use crate::discovery::discover;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::image::Images;
+use crate::inspection::Listed;
+use crate::instance::DockerInstance;
+use crate::options::DockerOptions;
+use crate::start::{Order, start};
+
+/// Starts containers on one engine.
+#[derive(Debug)]
+pub struct DockerProvider {
+    options: Arc<DockerOptions>,
+    images: Arc<Images>,
+    janitor: Janitor,
+    /// The engine that answered last.
+    engine: Mutex<Option<Engine>>,
+}
+
+impl DockerProvider {
+    /// A provider with these options. Nothing is looked at yet.
+    pub fn new(options: DockerOptions) -> Self {
+        let options = Arc::new(options);
+        Self {
+            images: Arc::new(Images::new(options.clone())),
+            options,
+            janitor: Janitor::new(),
+            engine: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
+        let options = DockerOptions::parse("docker", config)?;
+        Ok(Arc::new(Self::new(options)))
+    }
+
+    /// The engine: the one that is known, else the one that is found.
+    async fn engine(&self) -> std::result::Result<Engine, Failure> {
+        let known = self.lock().clone();
+        match known {
+            Some(engine) => Ok(engine),
+            None => self.find_engine().await,
+        }
+    }
+
+    async fn find_engine(&self) -> std::result::Result<Engine, Failure> {
+        let found = discover(&self.options).await?;
+        *self.lock() = Some(found.clone());
+        Ok(found)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Engine>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Provider for DockerProvider {
+    fn capabilities(&self) -> Capabilities {
+        [
+            Capability::ExecutesScripts,
+            Capability::Signals,
+            Capability::ContainsEscapees,
+            Capability::ListsProcesses,
+            Capability::EndsWithScript,
+            Capability::FoundByOthers,
+            Capability::MemoryLimit,
+            Capability::ProcessLimit,
+            Capability::Images,
+            Capability::PrivateFiles,
+        ]
+        .into()
+    }
+
+    async fn setup(&self) -> Result<()> {
+        let found = self.find_engine().await;
+        found.map(|_| ()).map_err(failed(Operation::Setup))
+    }
+
+    async fn start(
+        &self,
+        attributes: &StartAttributes,
+        context: &StartContext,
+    ) -> Result<Box<dyn Instance>> {
+        let began = Instant::now();
+        let on = |failure: Failure| failure.on(&context.id, Operation::Start);
+        check(attributes).map_err(on)?;
+        let news = |phase, text: &str| context.progress.report(Progress::new(phase, text));
+        news(Phase::Connecting, "the engine");
+        let engine = self.engine().await.map_err(on)?;
+        let ready = self.images.ready(&engine, attributes, &context.progress);
+        let image = ready.await.map_err(on)?;
+        news(Phase::Creating, &image.name);
+        let marks = context.marks();
+        let order = Order {
+            container: Container::new(engine, config::name(&marks)),
+            body: config::container(&self.options, &marks, &image.reference),
+            image: image.name,
+            options: self.options.clone(),
+            id: context.id.clone(),
+            kept: context.keep,
+            progress: context.progress.clone(),
+            janitor: self.janitor.clone(),
+            began,
+        };
+        let starting = self.janitor.own(move |cancelled| async move {
+            let id = order.id.clone();
+            let started = Box::pin(start(order, &cancelled)).await;
+            started
+                .map(DockerInstance::new)
+                .map_err(|failure| failure.on(&id, Operation::Start))
+        });
+        let instance = starting.await?;
+        news(Phase::Ready, context.id.as_str());
+        Ok(Box::new(instance))
+    }
+
+    async fn list(&self) -> Result<Vec<Found>> {
+        let fail = failed(Operation::List);
+        let engine = self.engine().await.map_err(&fail)?;
+        // Those that have every label but are not ours are left out below.
+        let path = r#"/containers/json?all=1&filters={"label":["worker.instance"]}"#;
+        let path = path
+            .replace('{', "%7B")
+            .replace('}', "%7D")
+            .replace('"', "%22");
+        let listed: Vec<Listed> = engine.get(&path).await.map_err(|source| {
+            fail(Failure::Engine {
+                step: "list the containers".into(),
+                source,
+            })
+        })?;
+        Ok(listed.into_iter().filter_map(found).collect())
+    }
+
+    async fn remove(&self, found: &Found) -> Result<()> {
+        let on = |failure: Failure| failure.on(&found.marks.instance, Operation::Remove);
+        let engine = self.engine().await.map_err(on)?;
+        let container = Container::new(engine, &found.location);
+        let leftover = |source| Failure::Leftover {
+            name: found.location.clone(),
+            endpoint: container.engine().endpoint().to_string(),
+            source,
+        };
+        match container.inspect().await {
+            Err(error) if error.is_gone() => return Ok(()),
+            Err(source) => return Err(on(leftover(source))),
+            Ok(inspection) => {
+                let labels = inspection.config.labels.unwrap_or_default();
+                let marks = Marks::from_labels(|key| labels.get(key).map(String::as_str));
+                if marks.as_ref() != Some(&found.marks) {
+                    return Err(on(Failure::OtherInstance(found.location.clone())));
+                }
+            }
+        }
+        container
+            .remove()
+            .await
+            .map_err(|source| on(leftover(source)))
+    }
+
+    async fn settle(&self) {
+        self.janitor.settle().await;
+    }
+}
+
+/// The container as an instance that was found, if all marks are there.
+fn found(listed: Listed) -> Option<Found> {
+    let labels = listed.labels?;
+    let marks = Marks::from_labels(|key| labels.get(key).map(String::as_str))?;
+    let state = match listed.state.as_str() {
+        "running" | "paused" | "restarting" => FoundState::Running,
+        "created" | "exited" | "dead" | "removing" => FoundState::Stopped,
+        _ => FoundState::Unknown,
+    };
+    let mut found = Found::new(marks, state, listed.id);
+    found.image = Some(listed.image);
+    Some(found)
+}
+
+/// Refuses what a container cannot be.
+fn check(attributes: &StartAttributes) -> std::result::Result<(), Failure> {
+    let os = attributes.os.to_ascii_lowercase();
+    if !os.is_empty() && os != "linux" {
+        return Err(Failure::NotLinux {
+            attribute: "os",
+            value: attributes.os.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn failed(operation: Operation) -> impl Fn(Failure) -> Error {
+    move |failure| failure.during(operation)
+}

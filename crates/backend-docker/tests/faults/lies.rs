@@ -1,0 +1,279 @@
+//! Engines that lie: the real one, with single answers of it replaced.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backend_core::{Outcome, RunResult};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::support::{Jobs, PROMPTLY, run, shared_engine};
+
+/// What is answered instead of what the engine would say.
+#[derive(Clone)]
+enum Lie {
+    /// These bytes, and the end of the connection.
+    Bytes(Vec<u8>),
+    /// A head, and a body that does not end.
+    Endless,
+    /// Nothing at all, for good.
+    Silence,
+}
+
+fn answer(status: &str, body: &str) -> Lie {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    Lie::Bytes(text.into_bytes())
+}
+
+/// Stands between, and lies to requests that begin with `method path-part`.
+struct Liar {
+    endpoint: String,
+    lies: Arc<Mutex<Vec<(String, usize, Lie)>>>,
+    _directory: tempfile::TempDir,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Liar {
+    fn in_front_of(engine: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("liar.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let target = PathBuf::from(engine.trim_start_matches("unix://"));
+        let lies: Arc<Mutex<Vec<(String, usize, Lie)>>> = Arc::default();
+        let shared = lies.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (target, lies) = (target.clone(), shared.clone());
+                tokio::spawn(async move {
+                    serve(client, target, lies).await.ok();
+                });
+            }
+        });
+        Self {
+            endpoint: format!("unix://{}", socket.display()),
+            lies,
+            _directory: directory,
+            task,
+        }
+    }
+
+    /// Lies `times` times to requests whose first line has `part` in it.
+    fn lie(&self, part: &str, times: usize, lie: Lie) {
+        self.lies.lock().unwrap().push((part.into(), times, lie));
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    mut client: UnixStream,
+    target: PathBuf,
+    lies: Arc<Mutex<Vec<(String, usize, Lie)>>>,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if client.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    let told = {
+        let mut all = lies.lock().unwrap();
+        let fitting = all
+            .iter_mut()
+            .find(|(part, times, _)| *times > 0 && line.contains(part.as_str()));
+        fitting.map(|(_, times, lie)| {
+            *times -= 1;
+            lie.clone()
+        })
+    };
+    match told {
+        None => {
+            let mut server = UnixStream::connect(target).await?;
+            server.write_all(&head).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+        }
+        Some(Lie::Bytes(bytes)) => client.write_all(&bytes).await?,
+        Some(Lie::Endless) => {
+            client
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"a\":\"")
+                .await?;
+            loop {
+                client.write_all(&vec![b'x'; 65536]).await?;
+            }
+        }
+        Some(Lie::Silence) => std::future::pending().await,
+    }
+    Ok(())
+}
+
+fn lies() -> Vec<(&'static str, Lie)> {
+    vec![
+        (
+            "a proxy's 404",
+            answer("404 Not Found", "<html>not found</html>"),
+        ),
+        ("409", answer("409 Conflict", "{\"message\":\"conflict\"}")),
+        (
+            "429",
+            Lie::Bytes(
+                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+                    .to_vec(),
+            ),
+        ),
+        (
+            "500",
+            answer("500 Internal Server Error", "{\"message\":\"boom\"}"),
+        ),
+        ("an empty body", answer("200 OK", "")),
+        ("another document", answer("200 OK", "[1, 2, 3]")),
+        (
+            "a truncated body",
+            Lie::Bytes(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"State\":{\"Exit".to_vec(),
+            ),
+        ),
+        (
+            "garbage",
+            Lie::Bytes(b"\x00\x01\x02 no HTTP at all\r\n\r\n".to_vec()),
+        ),
+        ("nothing", Lie::Bytes(Vec::new())),
+        ("a body without end", Lie::Endless),
+        ("silence", Lie::Silence),
+    ]
+}
+
+/// Runs `exit 43` while the engine lies once to requests with `part`.
+async fn verdict_under(engine: &str, part: &str, lie: Lie) -> RunResult {
+    let liar = Liar::in_front_of(engine);
+    let jobs = Jobs::at(&liar.endpoint, &[("request-timeout", "2s")]);
+    let instance = jobs.ready("echo out\nexit 43\n").await;
+    liar.lie(part, 1, lie);
+    let mut running = run(instance);
+    let result = running.ends_within(PROMPTLY).await;
+    running.instance.stop().await.unwrap();
+    jobs.nothing_left_at(engine).await;
+    result
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_to_a_wait_or_an_inspection_changes_the_verdict() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    for (name, lie) in lies() {
+        if name == "silence" {
+            continue; // a wait is silent by its nature; see below for inspections
+        }
+        for part in ["/wait", "/json"] {
+            println!("{part}: {name}");
+            let result = verdict_under(&engine, part, lie.clone()).await;
+            assert_eq!(result.exit_code(), Some(43), "{part}, {name}: {result:?}");
+        }
+    }
+    let result = verdict_under(&engine, "/json", Lie::Silence).await;
+    assert_eq!(result.exit_code(), Some(43), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_lies_about_the_code_is_not_believed() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    let lie = answer("200 OK", "{\"StatusCode\":0}");
+    let result = verdict_under(&engine, "/wait", lie).await;
+    assert_eq!(result.exit_code(), Some(43), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_under_lies_is_a_typed_error_and_leaves_nothing() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    for (name, lie) in lies() {
+        for part in ["/containers/create", "/attach", "/start"] {
+            let liar = Liar::in_front_of(&engine);
+            let jobs = Jobs::at(&liar.endpoint, &[("request-timeout", "2s")]);
+            jobs.provider.setup().await.unwrap();
+            liar.lie(part, 1, lie.clone());
+            let began = std::time::Instant::now();
+            let started = tokio::time::timeout(Duration::from_secs(50), jobs.start()).await;
+            assert!(
+                started.is_ok(),
+                "{part}, {name}: no end after {:?}",
+                began.elapsed()
+            );
+            match started.unwrap() {
+                // The lie about the attach is one that Podman tells, too.
+                Ok(instance) => instance.stop().await.unwrap(),
+                Err(error) => println!("{part}, {name}: {error:?}"),
+            }
+            jobs.nothing_left_at(&engine).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_none_are_no_output() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    let liar = Liar::in_front_of(&engine);
+    let jobs = Jobs::at(&liar.endpoint, &[("request-timeout", "2s")]);
+    let head = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_vec();
+    liar.lie(
+        "/attach",
+        1,
+        Lie::Bytes([head.as_slice(), b"this is no frame"].concat()),
+    );
+    let error = jobs.start().await.unwrap_err();
+    println!("{error:?}");
+    jobs.nothing_left_at(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_only_claims_to_have_removed_is_tried_again() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    let liar = Liar::in_front_of(&engine);
+    let jobs = Jobs::at(&liar.endpoint, &[("request-timeout", "2s")]);
+    let instance = jobs.ready("exit 0\n").await;
+    liar.lie(
+        "DELETE",
+        1,
+        Lie::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
+    );
+    instance.stop().await.unwrap();
+    jobs.nothing_left_at(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_has_forgotten_everything_is_a_run_that_is_lost() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    let liar = Liar::in_front_of(&engine);
+    let jobs = Jobs::at(&liar.endpoint, &[("request-timeout", "2s")]);
+    let mut running = run(jobs.ready("echo before\nsleep 300\n").await);
+    running.printed("before").await;
+    let gone = answer("404 Not Found", "{\"message\":\"No such container: x\"}");
+    liar.lie("/json", 1000, gone.clone());
+    // The wait that is under way is the engine's own: it ends with the container.
+    let id = jobs.left_at(&engine).await[0].location.clone();
+    testbed::engine_client::run(&engine, &["kill", &id]).unwrap();
+    let result = running.ends_within(PROMPTLY).await;
+    assert!(matches!(result.outcome, Outcome::Lost(_)), "{result:?}");
+    liar.lies.lock().unwrap().clear();
+    running.instance.stop().await.unwrap();
+    jobs.nothing_left_at(&engine).await;
+}
