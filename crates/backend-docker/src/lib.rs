@@ -1,4 +1,49 @@
-//! Worker's backend `docker`.
+//! Worker's backend `docker`: a script in a container of a Docker or Podman
+//! engine.
+//!
+//! An instance is a container whose first process is the gate, a small shell
+//! program in place of the image's entrypoint. `start` creates the container,
+//! attaches to it, starts it, and returns when the gate has said hello;
+//! `upload_script` returns when the gate has stored the script; `run_script`
+//! sends the environment and an explicit go, and streams what comes. The
+//! verdict is the status that the gate read, or else the engine's.
+//!
+//! ```no_run
+//! use backend_core::{InstanceExt, ProviderConfig, ProviderExt, StartAttributes};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> backend_core::Result<()> {
+//! let config = ProviderConfig::from([("default-image", "debian:12"), ("network", "none")]);
+//! let provider = (backend_docker::BACKEND.provider)(&config)?;
+//! provider.setup().await?;
+//!
+//! let instance = provider.start_new(&StartAttributes::default()).await?;
+//! instance.upload_script(b"#!/bin/sh\necho hello; exit 43\n").await?;
+//! let mut output = Vec::new();
+//! let result = instance.run_to(&mut output).await?;
+//! instance.stop().await?;
+//! assert_eq!(result.exit_code(), Some(43));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a script sees
+//!
+//! | | |
+//! |---|---|
+//! | directory | new and empty, below the first place that can be written of: the image's working directory, `/tmp`, `/var/tmp`; else the image's own; with the option `working-directory`, that one |
+//! | environment | the image's, that of the options, `WORKER_INSTANCE_ID`, and what the run adds |
+//! | stdin | `/dev/null` |
+//! | stdout, stderr | one pipe |
+//! | umask | 022 |
+//! | session | its own, where the image has `setsid`; no terminal |
+//! | `/.worker` | a file system in memory (512 MiB at the most), where script and environment are |
+//!
+//! # Time
+//!
+//! An answer of the engine may take `request-timeout` (60 s); an engine that
+//! stops answering is noticed within 35 s; a run goes on without it for
+//! `reconnect-window` (1 min); a removal is tried for 20 s.
 
 mod attached;
 mod config;

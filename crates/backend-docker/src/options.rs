@@ -12,13 +12,15 @@ mod values;
 backend_core::options! {
     /// The options of the backend `docker`.
     pub struct DockerOptions {
-        /// Where the engine listens: `unix:///path`, `tcp://host:port` or
-        /// `ssh://user@host`. Default: `DOCKER_HOST`, else the current context
+        /// Where the engine listens: `unix:///path`, `tcp://host:port`,
+        /// `https://host:port` or `ssh://user@host`. Default: `DOCKER_HOST`, else the current context
         /// of the docker client, else the first of the well-known sockets that
         /// answers (Docker, rootless Docker, Podman, Docker Desktop).
         endpoint: Option<String>, also "host", example "unix:///run/docker.sock";
         /// A directory with `ca.pem`, `cert.pem` and `key.pem`: the engine at a
-        /// `tcp` endpoint is spoken to over TLS.
+        /// `tcp` endpoint is spoken to over TLS. Without `ca.pem` it is verified
+        /// by the authorities of the machine; the other two are both there or
+        /// neither.
         cert_path: Option<PathBuf>, example "/home/me/.docker";
         /// Whether the engine's certificate is verified. `false` gives whoever
         /// is in between the run of your machine.
@@ -45,7 +47,8 @@ backend_core::options! {
         rootfs: Option<PathBuf>, example "/var/lib/images/base.tar";
         /// When an image is pulled.
         pull_policy: PullPolicy = "missing";
-        /// How long a pull may go without any progress.
+        /// How long a pull, or the import of a root file system, may go without
+        /// any progress.
         pull_timeout: Duration = "2m";
         /// The platform to pull and run, where it is not the engine's own.
         platform: Option<String>, example "linux/arm64";
