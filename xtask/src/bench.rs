@@ -2,6 +2,7 @@
 //! use. Every figure is a ratio to a peer that does the same work, from
 //! interleaved runs of release builds in one call.
 
+mod docker;
 mod figure;
 mod http;
 mod local;
@@ -36,6 +37,8 @@ pub(crate) struct BenchArguments {
 enum Subject {
     /// A job on `local`, against `/bin/sh`
     Local,
+    /// A container, against the docker client
+    Docker,
     /// A server in front of `local` and `fake`, against `curl`
     Http,
     /// The log pipeline, against SHA-256
@@ -53,6 +56,9 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
     }
     if wanted(Subject::Local) {
         figures.extend(local::figures(&program()?, arguments.runs)?);
+    }
+    if wanted(Subject::Docker) {
+        figures.extend(docker::figures(&program()?, arguments.runs)?);
     }
     if wanted(Subject::Http) {
         figures.extend(http::figures(&program()?, arguments.runs)?);
