@@ -23,12 +23,12 @@ const TOOLS: &[Tool] = &[
     Tool {
         program: "busybox",
         package: "busybox-static",
-        suites: &["local"],
+        suites: &["local", "ssh"],
     },
     Tool {
         program: "bash",
         package: "bash",
-        suites: &["local"],
+        suites: &["local", "ssh"],
     },
     Tool {
         program: "python3",
@@ -89,6 +89,31 @@ const TOOLS: &[Tool] = &[
         program: "docker-registry",
         package: "docker-registry",
         suites: &["docker"],
+    },
+    Tool {
+        program: "sshd",
+        package: "openssh-server",
+        suites: &["ssh"],
+    },
+    Tool {
+        program: "ssh",
+        package: "openssh-client",
+        suites: &["ssh"],
+    },
+    Tool {
+        program: "dropbear",
+        package: "dropbear-bin",
+        suites: &["ssh"],
+    },
+    Tool {
+        program: "fish",
+        package: "fish",
+        suites: &["ssh"],
+    },
+    Tool {
+        program: "tcsh",
+        package: "tcsh",
+        suites: &["ssh"],
     },
 ];
 

@@ -17,8 +17,10 @@ mod need;
 mod nginx;
 mod place;
 mod program;
+mod ssh_server;
 
 pub use daemon::{Daemon, free_port};
 pub use need::{is_required, missing};
 pub use nginx::Nginx;
 pub use program::find_program;
+pub use ssh_server::{SshKind, SshServer, SshSetup, make_key};

@@ -12,6 +12,8 @@ use backend_fake as _;
 use backend_http as _;
 #[cfg(feature = "local")]
 use backend_local as _;
+#[cfg(feature = "ssh")]
+use backend_ssh as _;
 
 mod args;
 mod commands;
