@@ -1,11 +1,13 @@
 //! The output of a run, followed to its end across whatever happens.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use backend_core::{Delivery, InstanceId, Loss, LossCause, OutputSink, RunResult};
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
-use worker_api::{Chunk, ChunkHead, Digest, InvalidChunk, Problem, RunDocument, RunId, RunState};
+use tokio::time::Instant;
+use worker_api::{Chunk, ChunkHead, Digest, Problem, RunDocument, RunId, RunState};
 
 use crate::call::Call;
 use crate::error::CallError;
@@ -24,7 +26,17 @@ pub(crate) struct Follow<'a> {
     reconnects: AtomicU32,
 }
 
+/// The shortest pause between two requests that bring nothing.
+const POLL: Duration = Duration::from_millis(100);
+
+/// An answer whose bytes are not yet checked.
+struct Answer {
+    head: ChunkHead,
+    body: Vec<u8>,
+}
+
 /// All pieces so far.
+#[derive(Clone)]
 struct Progress {
     offset: u64,
     hash: Sha256,
@@ -72,52 +84,77 @@ impl<'a> Follow<'a> {
         RunResult::lost(loss(error, asked), 0)
     }
 
-    /// Delivers all pieces; while the sink takes one, the next is asked for.
+    /// Delivers all pieces. While one is checked and taken by the sink, the
+    /// next is under way.
     async fn deliver(&self, delivery: &mut Delivery<'_>) -> Result<(u64, Digest), CallError> {
-        let start = Progress {
+        let mut progress = Progress {
             offset: 0,
             hash: Sha256::new(),
         };
-        let (mut chunk, mut progress) = self.next(start).await?;
-        while !chunk.complete {
-            let ((), next) = tokio::join!(delivery.write(&chunk.bytes), self.next(progress));
-            (chunk, progress) = next?;
+        let mut patience = self.remote.patience();
+        let mut answer = self.fetch(0).await?;
+        loop {
+            let (next_offset, complete) = (answer.head.next_offset, answer.head.complete);
+            let taking = async {
+                let checked = check(answer, progress.clone()).await?;
+                delivery.write(&checked.0.bytes).await;
+                Ok(checked.1)
+            };
+            let fetching = async {
+                if complete {
+                    return None;
+                }
+                Some(self.fetch(next_offset).await)
+            };
+            let (taken, next) = tokio::join!(taking, fetching);
+            match taken {
+                Ok(further) => {
+                    progress = further;
+                    let Some(next) = next else { break };
+                    answer = next?;
+                    patience = self.remote.patience();
+                }
+                // Not the bytes that were sent: what came after them may be
+                // anything too.
+                Err(error) => {
+                    patience.after(error).await?;
+                    self.reconnects.fetch_add(1, Ordering::Relaxed);
+                    answer = self.fetch(progress.offset).await?;
+                }
+            }
         }
-        delivery.write(&chunk.bytes).await;
         Ok((progress.offset, Digest(progress.hash.finalize().into())))
     }
 
-    /// The next piece that is the right one.
-    async fn next(&self, progress: Progress) -> Result<(Chunk<Vec<u8>>, Progress), CallError> {
-        let asked = progress.offset;
-        let call = Call::output(self.instance, self.run, asked);
+    /// The next answer that may be the right one.
+    async fn fetch(&self, offset: u64) -> Result<Answer, CallError> {
+        let call = Call::output(self.instance, self.run, offset);
         let mut patience = self.remote.patience();
-        let chunk = loop {
-            match self.piece(&call, asked).await {
-                Ok(chunk) => break chunk,
+        loop {
+            let asked = Instant::now();
+            match self.answer(&call, offset).await {
+                Ok(answer) if answer.body.is_empty() && !answer.head.complete => {
+                    // A server that does not wait is not asked in a frenzy.
+                    tokio::time::sleep_until(asked + POLL).await;
+                    return Ok(answer);
+                }
+                Ok(answer) => return Ok(answer),
                 Err(error) => {
                     patience.after(error).await?;
                     self.reconnects.fetch_add(1, Ordering::Relaxed);
                 }
             }
-        };
-        let Progress { mut hash, .. } = progress;
-        let offset = chunk.next_offset;
-        let (chunk, hash) = heavy(chunk.bytes.len(), move || {
-            hash.update(&chunk.bytes);
-            (chunk, hash)
-        })
-        .await?;
-        Ok((chunk, Progress { offset, hash }))
+        }
     }
 
-    async fn piece(&self, call: &Call, asked: u64) -> Result<Chunk<Vec<u8>>, CallError> {
+    async fn answer(&self, call: &Call, offset: u64) -> Result<Answer, CallError> {
         let reply = self.remote.call(call).await?;
         let head = ChunkHead::read(|name| reply.header(name))?;
-        let body = reply.body;
-        let admitted: Result<_, InvalidChunk> =
-            heavy(body.len(), move || head.admit(asked, body)).await?;
-        Ok(admitted?)
+        head.fits(offset, reply.body.len())?;
+        Ok(Answer {
+            head,
+            body: reply.body,
+        })
     }
 
     async fn document(&self) -> Result<RunDocument, CallError> {
@@ -129,9 +166,24 @@ impl<'a> Follow<'a> {
             }
             // It says that there is no more output, and waits with its
             // verdict: never faster than this.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The piece in an answer, and how far we are with it.
+async fn check(
+    answer: Answer,
+    mut progress: Progress,
+) -> Result<(Chunk<Vec<u8>>, Progress), CallError> {
+    let Answer { head, body } = answer;
+    heavy(body.len(), move || {
+        let chunk = head.admit(progress.offset, body)?;
+        progress.hash.update(&chunk.bytes);
+        progress.offset = chunk.next_offset;
+        Ok((chunk, progress))
+    })
+    .await?
 }
 
 /// What came of a run, by what the server tells of it and what arrived.

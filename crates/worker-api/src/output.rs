@@ -89,6 +89,29 @@ impl ChunkHead {
         })
     }
 
+    /// Whether an answer with these headers and so many bytes can be the piece
+    /// at the offset `asked`.
+    ///
+    /// # Errors
+    ///
+    /// If it is for another offset, or of another length than it says.
+    pub fn fits(&self, asked: u64, length: usize) -> Result<(), InvalidChunk> {
+        if self.offset != asked {
+            return Err(InvalidChunk::OtherOffset {
+                asked,
+                got: self.offset,
+            });
+        }
+        let got = length as u64;
+        if self.offset.checked_add(got) != Some(self.next_offset) {
+            return Err(InvalidChunk::Length {
+                said: self.next_offset.saturating_sub(self.offset),
+                got,
+            });
+        }
+        Ok(())
+    }
+
     /// The piece at the offset `asked`, if these bytes are it.
     ///
     /// # Errors
@@ -96,19 +119,7 @@ impl ChunkHead {
     /// If they are for another offset, of another length, or not those that
     /// were sent: the caller asks again.
     pub fn admit<B: AsRef<[u8]>>(self, asked: u64, bytes: B) -> Result<Chunk<B>, InvalidChunk> {
-        if self.offset != asked {
-            return Err(InvalidChunk::OtherOffset {
-                asked,
-                got: self.offset,
-            });
-        }
-        let got = bytes.as_ref().len() as u64;
-        if self.offset.checked_add(got) != Some(self.next_offset) {
-            return Err(InvalidChunk::Length {
-                said: self.next_offset.saturating_sub(self.offset),
-                got,
-            });
-        }
+        self.fits(asked, bytes.as_ref().len())?;
         if self
             .digest
             .is_some_and(|said| said != Digest::of(bytes.as_ref()))
