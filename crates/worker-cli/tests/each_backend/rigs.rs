@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use testbed::Daemon;
+use testbed::dockerd::Dockerd;
 
 /// One backend: how it is made ready, once, and reached from then on.
 pub(crate) struct Rig {
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Rig> {
     vec![
         Rig::new("fake", || compiled_in(cfg!(feature = "fake"))),
         Rig::new("local", || compiled_in(cfg!(feature = "local"))),
+        Rig::new("docker", docker),
         Rig::new("http", http),
     ]
 }
@@ -50,6 +52,26 @@ fn compiled_in(there: bool) -> Result<Ready, Wanting> {
     } else {
         Err(Wanting::Skipped("its feature is off".into()))
     }
+}
+
+/// An engine of the tests' own.
+fn docker() -> Result<Ready, Wanting> {
+    compiled_in(cfg!(feature = "docker"))?;
+    let engine = Dockerd::start().map_err(|error| Wanting::Skipped(format!("{error:#}")))?;
+    engine.import_busybox().map_err(failed)?;
+    let options = [
+        format!("endpoint={}", engine.endpoint()),
+        "default-image=busybox:test".into(),
+        "network=none".into(),
+    ];
+    Ok(Ready {
+        arguments: options
+            .into_iter()
+            .flat_map(|option| ["-o".into(), option])
+            .collect(),
+        _daemons: vec![Box::new(engine)],
+        ..Ready::default()
+    })
 }
 
 /// A server of this program, in front of `local`.
