@@ -250,6 +250,9 @@ fn is_hash_of(hashed: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
+mod table;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

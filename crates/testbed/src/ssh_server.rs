@@ -32,8 +32,11 @@ pub struct SshSetup {
     pub host_keys: Vec<&'static str>,
     /// Files or directories that sessions see in place of others.
     pub binds: Vec<(PathBuf, PathBuf)>,
-    /// A command that the server is started through, such as `ip netns exec x`.
-    pub wrapper: Vec<String>,
+    /// Texts that sessions see in place of these files.
+    pub files: Vec<(PathBuf, String)>,
+    /// The options of a file system in memory that the home directory is to be,
+    /// such as `noexec,size=4m`; it is not seen from outside. Not for dropbear.
+    pub home: Option<String>,
 }
 
 /// A running server on the loopback address, with throw-away keys. The only
@@ -51,7 +54,13 @@ pub struct SshServer {
 /// machine is left as it is. Descriptors and ignored signals of the tests are
 /// taken away, which no server of a real machine has.
 const BIND: &str = r#"
-while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 1; shift 2; done
+while [ "$1" != -- ]; do
+    case $1 in
+        tmpfs:*) mount -t tmpfs -o "${1#tmpfs:}" tmpfs "$2" || exit 1 ;;
+        *) mount --bind "$1" "$2" || exit 1 ;;
+    esac
+    shift 2
+done
 shift
 for descriptor in /proc/$$/fd/*; do
     descriptor=${descriptor##*/}
@@ -98,7 +107,17 @@ impl SshServer {
         for (source, target) in &setup.binds {
             command.arg(source).arg(target);
         }
-        command.arg("--").args(&setup.wrapper).arg(server);
+        for (index, (target, text)) in setup.files.iter().enumerate() {
+            let source = place.join(format!("file-{index}"));
+            fs::write(&source, text)?;
+            command.arg(source).arg(target);
+        }
+        if let Some(options) = &setup.home {
+            command
+                .arg(format!("tmpfs:{options}"))
+                .arg(place.join("home"));
+        }
+        command.arg("--").arg(server);
         match kind {
             SshKind::OpenSsh => openssh(&mut command, place, port, setup)?,
             SshKind::Dropbear => dropbear(&mut command, place, port)?,
@@ -274,7 +293,7 @@ fn openssh(command: &mut Command, place: &Path, port: u16, setup: &SshSetup) -> 
         "ListenAddress 127.0.0.1:{port}\nPidFile none\nUsePAM no\nStrictModes no\n\
          PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
          AuthorizedKeysFile {}\nLogLevel VERBOSE\n",
-        place.join("home/.ssh/authorized_keys").display()
+        place.join("client.pub").display()
     )?;
     let path = place.join("sshd_config");
     fs::write(&path, config)?;

@@ -133,5 +133,7 @@ w_remove_files() {
   }
   rm -f "$w_slot/marks" "$w_slot/boot" "$w_slot/id"
   # Another may remove it at the same time.
-  rmdir "$w_slot" || [ ! -e "$w_slot" ]
+  rmdir "$w_slot" || [ ! -e "$w_slot" ] || return 1
+  # The place of all slots, if this was the last.
+  rmdir "${w_slot%/*}" 2>/dev/null || :
 }

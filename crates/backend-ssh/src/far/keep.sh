@@ -293,7 +293,6 @@ w_remove() {
     w_try=$((w_try + 1))
     [ "$w_try" -lt 5 ] || w_fail "leftover $w_slot: $w_error"
   done
-  rmdir "${w_slot%/*}" 2>/dev/null
   w_say "removed"
   exit 0
 }

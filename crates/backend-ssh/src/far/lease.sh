@@ -66,7 +66,7 @@ w_take_over() {
   w_id='' w_then=''
   if [ -e "$w_slot/stale" ]; then
     # With a way to revert the machine it can be used again.
-    if [ -n "$w_revert_command" ] && w_set_aside && w_revert && w_remove_files; then return 0; fi
+    if [ -n "$w_revert_command" ] && w_clear "$w_revert_command"; then return 0; fi
     w_stale=$((w_stale + 1))
     return 1
   fi
@@ -85,7 +85,7 @@ w_take_over() {
   fi
   if [ "$w_then" != "$w_boot" ]; then
     # Nothing of an earlier boot runs.
-    w_set_aside && w_revert && w_remove_files
+    w_clear ''
     return
   fi
   # Whose switch was ended gets a new one, and with it a lease that ends. One
@@ -94,9 +94,18 @@ w_take_over() {
   return 1
 }
 
-# Takes a slot out of the way, so that only one of many removes it.
-w_set_aside() {
-  mv "$w_slot" "$w_slot-aside-$$" 2>/dev/null && w_slot=$w_slot-aside-$$
+# Removes a slot in which nothing runs, after it was reverted: by command $1,
+# or by its own. Only one of many does it.
+w_clear() {
+  mkdir "$w_slot/clearing" 2>/dev/null || return 1
+  if [ -n "$1" ]; then printf '%s\n' "$1" >"$w_slot/revert"; fi
+  if w_revert && mv "$w_slot" "$w_slot-cleared-$$" 2>/dev/null; then
+    w_slot=$w_slot-cleared-$$
+    w_remove_files
+    return
+  fi
+  rmdir "$w_slot/clearing"
+  return 1
 }
 
 # Fills a slot that was just leased.
