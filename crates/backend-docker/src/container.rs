@@ -83,6 +83,14 @@ impl Container {
         self.engine.get(&path).await
     }
 
+    /// Whether the engine says that it has ended, or is gone.
+    pub(crate) async fn has_ended(&self) -> bool {
+        match self.inspect().await {
+            Ok(found) => found.state.has_ended(),
+            Err(error) => error.is_gone(),
+        }
+    }
+
     /// Ends its first process by KILL, and with it all others.
     pub(crate) async fn kill(&self) -> Result<(), EngineError> {
         let options = KillContainerOptionsBuilder::default()

@@ -52,6 +52,21 @@ pub(crate) struct Gate {
     tells_deaths: bool,
 }
 
+/// What the gate does once the script has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It ends, and the container with it.
+    Exit,
+    /// The same, but not before it was told by [`HAVE_ALL`] that all output has
+    /// come.
+    Linger,
+    /// It stays until the container is removed.
+    Stay,
+}
+
+/// The line that ends a gate that lingers.
+pub(crate) const HAVE_ALL: &[u8] = b"have all\n";
+
 /// A gate that was told to go, taken apart for the run.
 pub(crate) struct Opened {
     pub(crate) attached: Attached,
@@ -133,8 +148,12 @@ impl Gate {
     }
 
     /// Tells the gate to run the script. From here on it may have begun.
-    pub(crate) async fn go(mut self, keep: bool) -> (Opened, io::Result<()>) {
-        let line: &[u8] = if keep { b"go stay\n" } else { b"go exit\n" };
+    pub(crate) async fn go(mut self, then: Then) -> (Opened, io::Result<()>) {
+        let line: &[u8] = match then {
+            Then::Exit => b"go exit\n",
+            Then::Linger => b"go linger\n",
+            Then::Stay => b"go stay\n",
+        };
         let written = self.attached.write(line).await;
         let opened = Opened {
             attached: self.attached,

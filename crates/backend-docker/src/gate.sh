@@ -74,11 +74,30 @@ report began
     exec "$@"
 )
 status=$?
+# Whether anything was killed for lack of memory: version 2 of the control
+# groups, and version 1. Not every engine says so.
+for events in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r "$events" ] || continue
+    while read -r key value; do
+        [ "$key" = oom_kill ] && [ "$value" != 0 ] && report oom
+    done <"$events"
+done
 report end "$status"
 # Behind the last byte of the script's own output.
 printf 'worker-end-%s' "$word"
-[ "$go" = exit ] && exit "$status"
-# A kept container stays until it is removed.
-while :; do
-    sleep 3600
-done
+case $go in
+stay)
+    # A kept container stays until it is removed.
+    while :; do
+        sleep 3600
+    done
+    ;;
+linger)
+    # Some engines drop what was written last when a container ends: it ends
+    # once Worker has it all, or lets go, or says nothing for too long.
+    trap 'exit "$status"' USR1
+    { sleep 20; kill -USR1 $$; } &
+    read -r command
+    ;;
+esac
+exit "$status"

@@ -10,6 +10,7 @@ use backend_core::{
 };
 
 use crate::error::Failure;
+use crate::gate::Then;
 use crate::job::Job;
 use crate::run::{Conditions, run};
 
@@ -21,6 +22,8 @@ pub(crate) struct DockerInstance {
     /// Meant to outlive this process: then a drop removes nothing.
     kept: bool,
     reconnect_window: Duration,
+    /// What its gate does once the script has ended, unless it is kept.
+    then: Then,
     janitor: Janitor,
     stopped: Arc<Once>,
     job: Arc<Job>,
@@ -32,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) startup_duration: Duration,
     pub(crate) kept: bool,
     pub(crate) reconnect_window: Duration,
+    pub(crate) then: Then,
     pub(crate) janitor: Janitor,
     pub(crate) job: Job,
 }
@@ -43,6 +47,7 @@ impl DockerInstance {
             startup_duration: parts.startup_duration,
             kept: parts.kept,
             reconnect_window: parts.reconnect_window,
+            then: parts.then,
             janitor: parts.janitor,
             stopped: Arc::new(Once::new()),
             job: Arc::new(parts.job),
@@ -78,13 +83,14 @@ impl Instance for DockerInstance {
         options: &RunOptions,
         sink: &mut dyn OutputSink,
     ) -> Result<RunResult> {
-        let begun = self.job.begin(&options.environment, self.kept).await;
+        let then = if self.kept { Then::Stay } else { self.then };
+        let begun = self.job.begin(&options.environment, then).await;
         let opened = begun.map_err(self.failed(Operation::Run))?;
         let conditions = Conditions {
             container: &self.job.container,
             reconnect_window: self.reconnect_window,
             drain_window: options.drain_window,
-            kept: self.kept,
+            then,
             stopping: &self.job.stopping,
         };
         Ok(run(&conditions, opened, sink).await)

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::container::Container;
 use crate::error::Failure;
-use crate::gate::{Broken, Gate, Opened};
+use crate::gate::{Broken, Gate, Opened, Then};
 use crate::pulse::engine_lost;
 
 /// One container and its gate.
@@ -78,7 +78,7 @@ impl Job {
     pub(crate) async fn begin(
         &self,
         environment: &Environment,
-        keep: bool,
+        then: Then,
     ) -> std::result::Result<Opened, Failure> {
         let mut interpreter = None;
         let mut claim = self.claim(|stage| match stage {
@@ -102,7 +102,7 @@ impl Job {
             return Err(Failure::Stopped);
         }
         // From here on the script may have begun, whatever the write says.
-        let (opened, written) = ready.go(keep).await;
+        let (opened, written) = ready.go(then).await;
         if let Err(error) = written {
             tracing::debug!(%error, "the connection broke as the script was to begin");
         }
@@ -122,7 +122,7 @@ impl Job {
             self.container.signal_all(signal).await
         };
         match sent {
-            Err(error) if error.is_gone() || error.is_conflict() => Ok(()),
+            Err(_) if self.container.has_ended().await => Ok(()),
             Err(source) => Err(Failure::Engine {
                 step: format!("send {signal} to container {}", self.container.name()),
                 source,

@@ -13,6 +13,8 @@ pub(crate) enum Report {
     Refused(String),
     /// The script begins.
     Began,
+    /// Something was killed for lack of memory.
+    Oom,
     /// The script has ended, with this status in the shell's words: 128+n also
     /// for a death by signal n.
     End(i32),
@@ -89,6 +91,7 @@ fn read_own(text: &str) -> Option<Report> {
         "stored" => Report::Stored,
         "refused" => Report::Refused(rest.to_owned()),
         "began" => Report::Began,
+        "oom" => Report::Oom,
         "end" => Report::End(rest.parse().ok().filter(|code| (0..=255).contains(code))?),
         _ => return None,
     })

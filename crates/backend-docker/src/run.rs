@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attached::{Attach, Attached};
 use crate::container::Container;
 use crate::frames::Channel;
-use crate::gate::{Opened, marker};
+use crate::gate::{HAVE_ALL, Opened, Then, marker};
 use crate::marker::Marker;
 use crate::pulse::stream_lost;
 use crate::reports::{Report, Reports};
@@ -29,8 +29,8 @@ pub(crate) struct Conditions<'a> {
     pub(crate) reconnect_window: Duration,
     /// How long the end of the output may lag behind the end of the script.
     pub(crate) drain_window: Duration,
-    /// Whether the container outlives the script.
-    pub(crate) kept: bool,
+    /// What the gate does once the script has ended.
+    pub(crate) then: Then,
     /// Cancelled when the instance is stopped.
     pub(crate) stopping: &'a CancellationToken,
 }
@@ -52,6 +52,7 @@ pub(crate) async fn run(
         marker: Marker::new(&marker(&opened.word)),
         reports: opened.reports,
         observed,
+        told: false,
     };
     output.follow(conditions, opened.attached, opened.pid).await;
     let rest = output.marker.rest().to_vec();
@@ -66,6 +67,8 @@ struct Output<'a> {
     marker: Marker,
     reports: Reports,
     observed: Observed,
+    /// Whether the gate was told that all output has come.
+    told: bool,
 }
 
 /// What came of a read.
@@ -93,10 +96,12 @@ impl Output<'_> {
         let mut ended_at: Option<Instant> = None;
         while !self.is_over(conditions, attached.is_none()) {
             let drained = drained_from.map(|from| from + conditions.drain_window);
-            let missing = ended_at.filter(|_| self.observed.engine.is_none());
+            let wanted = self.observed.engine.is_none() && !self.marker.is_seen();
+            let missing = ended_at.filter(|_| wanted);
             tokio::select! {
                 read = read(&mut attached) => match self.take(&mut attached, read).await {
                     Read::Some => {
+                        self.let_go(conditions, &mut attached).await;
                         dead_from = None;
                         silence.set(stream_lost(container, gate));
                         drained_from = drained_from.map(|_| Instant::now());
@@ -111,7 +116,7 @@ impl Output<'_> {
                     Read::Cut => {
                         attached = None;
                         ended_at = Some(Instant::now());
-                        self.observed.cut = true;
+                        self.cut();
                     }
                 },
                 end = &mut ending, if self.observed.engine.is_none() => {
@@ -132,12 +137,12 @@ impl Output<'_> {
                     // sees that.
                     attached = None;
                     ended_at = Some(Instant::now());
-                    self.observed.cut = true;
+                    self.cut();
                 }
                 () = until(drained) => return,
                 () = until(missing.map(|at| at + self.patience())), if attached.is_none() => {
                     // The stream has ended, and the script has not.
-                    self.observed.cut = true;
+                    self.cut();
                     match container.attach(Attach::Output, Duration::from_secs(5)).await {
                         Ok(again) => {
                             attached = Some(again);
@@ -162,6 +167,24 @@ impl Output<'_> {
         }
     }
 
+    /// Tells a gate that waits for it that all output has come.
+    async fn let_go(&mut self, conditions: &Conditions<'_>, attached: &mut Option<Attached>) {
+        if conditions.then == Then::Linger
+            && self.marker.is_seen()
+            && !self.told
+            && let Some(attached) = attached
+        {
+            self.told = true;
+            // A gate that cannot be told ends by itself.
+            attached.write(HAVE_ALL).await.ok();
+        }
+    }
+
+    /// The stream broke. Behind the marker there was nothing of the script's.
+    fn cut(&mut self) {
+        self.observed.cut |= !self.marker.is_seen();
+    }
+
     /// How long to wait, after the stream has ended, before it is opened anew.
     fn patience(&self) -> Duration {
         if self.observed.cut {
@@ -178,7 +201,7 @@ impl Output<'_> {
             // There is nobody left to say anything.
             Some(EngineEnd::Gone | EngineEnd::Lost(_)) => true,
             Some(EngineEnd::Ended { .. }) => all_output && stream_ended,
-            None => conditions.kept && self.observed.has_status() && all_output,
+            None => conditions.then == Then::Stay && self.observed.has_status() && all_output,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attached::{Attach, Attached};
 use crate::container::Container;
 use crate::error::{EngineError, Failure};
-use crate::gate::{Broken, Gate};
+use crate::gate::{Broken, Gate, Then};
 use crate::instance::Parts;
 use crate::job::Job;
 use crate::options::DockerOptions;
@@ -50,13 +50,14 @@ pub(crate) async fn start(order: Order, cancelled: &CancellationToken) -> Result
         }),
     };
     match started {
-        Ok(gate) => {
+        Ok((gate, then)) => {
             note_directory(&order, &gate);
             Ok(Parts {
                 image: order.image,
                 startup_duration: order.began.elapsed(),
                 kept: order.kept,
                 reconnect_window: options.reconnect_window,
+                then,
                 janitor: order.janitor,
                 job: Job::new(order.id, order.container, gate),
             })
@@ -69,14 +70,16 @@ pub(crate) async fn start(order: Order, cancelled: &CancellationToken) -> Result
 }
 
 /// Attaches, starts, greets.
-async fn open(order: &Order) -> Result<Gate, Failure> {
+async fn open(order: &Order) -> Result<(Gate, Then), Failure> {
     let container = &order.container;
     let attach_failed = |source| Failure::Engine {
         step: format!("attach to a container of `{}`", order.image),
         source,
     };
     // Before the start, where the engine allows it; some do not (Podman 4.3).
-    // Behind the gate nothing can be missed.
+    // Behind the gate nothing can be missed then. It is missed at the other end
+    // there: what a container writes last is dropped as it ends, unless its
+    // gate lingers.
     let early = match container.attach(Attach::Both, ATTACH).await {
         Ok(attached) => Some(attached),
         Err(EngineError::Status { status, .. }) if status != 404 => None,
@@ -101,7 +104,7 @@ async fn open(order: &Order) -> Result<Gate, Failure> {
         let attached = container.attach(Attach::Both, ATTACH).await;
         let attached = attached.map_err(attach_failed)?;
         return tokio::select! {
-            gate = greet(order, attached) => gate,
+            gate = greet(order, attached) => Ok((gate?, Then::Linger)),
             failure = never_ran(order) => Err(failure),
         };
     };
@@ -113,7 +116,7 @@ async fn open(order: &Order) -> Result<Gate, Failure> {
     };
     // The gate speaks before the start call returns.
     tokio::select! {
-        gate = greet(order, attached) => gate,
+        gate = greet(order, attached) => Ok((gate?, Then::Exit)),
         failure = not_started => Err(failure),
     }
 }

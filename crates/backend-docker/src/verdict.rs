@@ -39,6 +39,8 @@ pub(crate) struct Observed {
     began: bool,
     /// The status that the gate read.
     end: Option<i32>,
+    /// Whether the gate saw a lack of memory.
+    oom: bool,
     /// What else was said on the gate's stream while the script ran.
     told: String,
     /// What the engine says.
@@ -89,6 +91,7 @@ impl Observed {
         const MOST: usize = 4096;
         match report {
             Report::Began => self.began = true,
+            Report::Oom => self.oom = true,
             Report::End(status) => self.end = Some(status),
             Report::Text(text) if text == NOISE => {}
             Report::Text(text) if self.end.is_none() && self.told.len() < MOST => {
@@ -108,8 +111,8 @@ impl Observed {
     /// took all of them.
     pub(crate) fn result(self, output_bytes: u64, intact: bool) -> RunResult {
         let (oom, was_away) = match self.engine {
-            Some(EngineEnd::Ended { oom, was_away, .. }) => (oom, was_away),
-            _ => (false, false),
+            Some(EngineEnd::Ended { oom, was_away, .. }) => (oom || self.oom, was_away),
+            _ => (self.oom, false),
         };
         let outcome = self.outcome(oom);
         let code = match outcome {
