@@ -7,6 +7,7 @@ mod figure;
 mod http;
 mod local;
 mod log;
+mod ssh;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Subject {
     Docker,
     /// A server in front of `local` and `fake`, against `curl`
     Http,
+    /// A job over SSH, against the client of OpenSSH
+    Ssh,
     /// The log pipeline, against SHA-256
     Log,
     /// All of it
@@ -62,6 +65,9 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
     }
     if wanted(Subject::Http) {
         figures.extend(http::figures(&program()?, arguments.runs)?);
+    }
+    if wanted(Subject::Ssh) {
+        figures.extend(ssh::figures(&program()?, arguments.runs)?);
     }
     figure::print(&figures);
     if let Some(path) = &arguments.json {

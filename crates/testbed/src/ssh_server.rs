@@ -32,6 +32,8 @@ pub struct SshSetup {
     pub host_keys: Vec<&'static str>,
     /// Files or directories that sessions see in place of others.
     pub binds: Vec<(PathBuf, PathBuf)>,
+    /// Whether dropbear takes passwords; for sshd that is a line.
+    pub passwords: bool,
     /// Texts that sessions see in place of these files.
     pub files: Vec<(PathBuf, String)>,
     /// The options of a file system in memory that the home directory is to be,
@@ -120,7 +122,7 @@ impl SshServer {
         command.arg("--").arg(server);
         match kind {
             SshKind::OpenSsh => openssh(&mut command, place, port, setup)?,
-            SshKind::Dropbear => dropbear(&mut command, place, port)?,
+            SshKind::Dropbear => dropbear(&mut command, place, port, setup)?,
         }
         let daemon = Self::launch(&command, directory, kind)?;
         let mut started = Self {
@@ -301,7 +303,12 @@ fn openssh(command: &mut Command, place: &Path, port: u16, setup: &SshSetup) -> 
     Ok(())
 }
 
-fn dropbear(command: &mut Command, place: &Path, port: u16) -> anyhow::Result<()> {
+fn dropbear(
+    command: &mut Command,
+    place: &Path,
+    port: u16,
+    setup: &SshSetup,
+) -> anyhow::Result<()> {
     let key = place.join("host_key");
     let made = Command::new("dropbearkey")
         .args(["-t", "ed25519", "-f"])
@@ -320,9 +327,12 @@ fn dropbear(command: &mut Command, place: &Path, port: u16) -> anyhow::Result<()
         line.context("dropbearkey printed no key")?,
     )?;
     command
-        .args(["-F", "-E", "-s", "-r"])
+        .args(["-F", "-E", "-r"])
         .arg(key)
         .arg("-p")
         .arg(format!("127.0.0.1:{port}"));
+    if !setup.passwords {
+        command.arg("-s");
+    }
     Ok(())
 }

@@ -8,5 +8,6 @@
 
 mod cuts;
 mod far_sides;
+mod identities;
 mod leases;
 mod support;
