@@ -122,8 +122,29 @@ impl Conversation {
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                     self.exit = Some(format!("signal {signal_name:?}"));
                 }
-                // The end of the output is not that of the other stream.
+                // The program begins with a word on the output, or not at all.
+                Some(ChannelMsg::Eof) if !self.output.is_over() => {
+                    timeout(CLOSES_WITHIN, self.until_closed()).await.ok();
+                    return Err(self.ended());
+                }
+                // Later, the end of the output is not that of the other stream.
                 Some(ChannelMsg::Close) | None => return Err(self.ended()),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Waits for what a channel says at its end.
+    async fn until_closed(&mut self) {
+        loop {
+            match self.reader.wait().await {
+                Some(ChannelMsg::ExitStatus { exit_status }) => {
+                    self.exit = Some(format!("exit status {exit_status}"));
+                }
+                Some(ChannelMsg::ExtendedData { data, .. }) => {
+                    drop(self.lines.feed(&without_marks(&data)));
+                }
+                Some(ChannelMsg::Close) | None => return,
                 Some(_) => {}
             }
         }
@@ -194,9 +215,9 @@ impl Conversation {
         let address = self.connection.address().to_owned();
         let exit = self.exit.clone();
         let remarks = self.lines.remarks();
-        if !self.replies.is_over()
-            && let Some(exit) = exit
-        {
+        if !self.replies.is_over() && !self.connection.is_closed() {
+            // The first thing that the program does is to say that it is there.
+            let exit = exit.unwrap_or_else(|| "the channel was closed".into());
             let remarks = if remarks.is_empty() {
                 exit
             } else {

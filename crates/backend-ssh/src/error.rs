@@ -276,6 +276,7 @@ impl Failure {
                 | Self::Config { .. }
                 | Self::Far { .. }
                 | Self::NoShell { .. }
+                | Self::Garbage { .. }
         )
     }
 

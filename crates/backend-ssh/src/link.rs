@@ -341,6 +341,10 @@ impl Keeper {
     ) -> Result<(Conversation, bool), Failure> {
         let window = self.site.resume_window;
         let deadline = Instant::now() + window;
+        // Who speaks another language would do so again.
+        if matches!(*broken, Failure::Garbage { .. }) {
+            return Err(Failure::Shared(broken));
+        }
         let mut last = Failure::Shared(broken);
         let mut pause = Duration::from_millis(50);
         while Instant::now() < deadline {

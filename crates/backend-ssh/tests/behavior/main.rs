@@ -10,4 +10,5 @@ mod cuts;
 mod far_sides;
 mod identities;
 mod leases;
+mod liars;
 mod support;
