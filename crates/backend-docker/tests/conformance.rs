@@ -12,6 +12,8 @@ use testbed::rootfs;
 const PATH: [&str; 1] = ["ENV PATH=/bin:/usr/bin"];
 
 fn main() -> ExitCode {
+    // Before daemons are started that it would not use.
+    testkit::second_worker();
     let docker = Dockerd::start().and_then(|engine| {
         engine.import("full:busybox", rootfs::full, &PATH)?;
         engine.import("full:dash", rootfs::full_dash, &PATH)?;

@@ -17,6 +17,8 @@ use backend_core::{Backend, Capability, ProviderConfig};
 use support::Plan;
 
 fn main() -> ExitCode {
+    // Before daemons are started that it would not use.
+    testkit::second_worker();
     support::serve_if_asked();
     let serving = Plan::new("local").start();
     testkit::main([Target::new(&backend_http::BACKEND)

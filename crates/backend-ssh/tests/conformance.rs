@@ -9,6 +9,8 @@ use backend_core::testkit::{self, Target};
 use testbed::{SshKind, SshServer, SshSetup};
 
 fn main() -> ExitCode {
+    // Before daemons are started that it would not use.
+    testkit::second_worker();
     let servers: Vec<_> = [
         ("ssh-openssh", SshKind::OpenSsh),
         ("ssh-dropbear", SshKind::Dropbear),

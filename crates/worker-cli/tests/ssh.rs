@@ -28,7 +28,10 @@ fn worker(server: &SshServer, port: u16, state: &Path) -> Command {
     command
         .args(["run", "-b", "ssh"])
         .env("WORKER_STATE_DIR", state)
-        .env("WORKER_SSH_HOSTS", format!("{}@127.0.0.1:{port}", server.user()))
+        .env(
+            "WORKER_SSH_HOSTS",
+            format!("{}@127.0.0.1:{port}", server.user()),
+        )
         .env("WORKER_SSH_IDENTITY_FILE", server.identity())
         .env("WORKER_SSH_KNOWN_HOSTS", known_hosts)
         .env("WORKER_SSH_IDENTITY_AGENT", "none")
@@ -60,7 +63,10 @@ fn a_job_has_its_output_and_its_exit_status() {
     };
     let state = tempfile::tempdir().unwrap();
     let mut command = worker(&server, server.port(), state.path());
-    let output = command.args(["-c", "echo \"$X\"; exit 43", "-e", "X=it's"]).output().unwrap();
+    let output = command
+        .args(["-c", "echo \"$X\"; exit 43", "-e", "X=it's"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(43), "{output:?}");
     assert_eq!(output.stdout, b"it's\n");
     assert!(!server.home().join(".worker-ssh").exists());
@@ -82,8 +88,15 @@ async fn a_cut_without_a_window_is_status_75() {
             .env("WORKER_SSH_KEEPALIVE", "1s")
             .args(["-c", "head -c 20000000 /dev/zero; sleep 60"]);
         proxy.inject(Direction::FromTarget, 10_000_000, action);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        assert_eq!(output.status.code(), Some(75), "{action:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(75),
+            "{action:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     assert!(!server.home().join(".worker-ssh").exists());
 }
@@ -96,18 +109,31 @@ fn a_worker_that_is_killed_leaves_nothing_once_the_lease_has_run_out() {
     let state = tempfile::tempdir().unwrap();
     let mark = format!("sleep {}", 100_000 + std::process::id());
     let mut command = worker(&server, server.port(), state.path());
-    command.env("WORKER_SSH_RESUME_WINDOW", "1s").env("WORKER_SSH_LEASE", "3s");
-    command.args(["-c", &format!("trap '' TERM; {mark} & setsid {mark} & wait")]);
+    command
+        .env("WORKER_SSH_RESUME_WINDOW", "1s")
+        .env("WORKER_SSH_LEASE", "3s");
+    command.args([
+        "-c",
+        &format!("trap '' TERM; {mark} & setsid {mark} & wait"),
+    ]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     // The worker itself has them in its arguments too, as one.
-    until(Duration::from_secs(20), "the script runs", || processes_with(&mark) == 3);
+    until(Duration::from_secs(20), "the script runs", || {
+        processes_with(&mark) == 3
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     // Nobody connects from here on.
     let slots = server.home().join(".worker-ssh");
-    until(Duration::from_secs(60), "no process is left", || processes_with(&mark) == 0);
-    until(Duration::from_secs(20), "no file is left", || !slots.exists());
+    until(Duration::from_secs(60), "no process is left", || {
+        processes_with(&mark) == 0
+    });
+    until(Duration::from_secs(20), "no file is left", || {
+        !slots.exists()
+    });
     let program = slots.display().to_string();
-    until(Duration::from_secs(20), "no helper is left", || processes_with(&program) == 0);
+    until(Duration::from_secs(20), "no helper is left", || {
+        processes_with(&program) == 0
+    });
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use testbed::Daemon;
 use testbed::dockerd::Dockerd;
+use testbed::{Daemon, SshKind, SshServer, SshSetup};
 
 /// One backend: how it is made ready, once, and reached from then on.
 pub(crate) struct Rig {
@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Rig> {
         Rig::new("local", || compiled_in(cfg!(feature = "local"))),
         Rig::new("docker", docker),
         Rig::new("http", http),
+        Rig::new("ssh", ssh),
     ]
 }
 
@@ -57,7 +58,7 @@ fn compiled_in(there: bool) -> Result<Ready, Wanting> {
 /// An engine of the tests' own.
 fn docker() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "docker"))?;
-    let engine = Dockerd::start().map_err(|error| Wanting::Skipped(format!("{error:#}")))?;
+    let engine = Dockerd::start().map_err(missing)?;
     engine.import_busybox().map_err(failed)?;
     let options = [
         format!("endpoint={}", engine.endpoint()),
@@ -97,6 +98,34 @@ fn http() -> Result<Ready, Wanting> {
         _daemons: vec![Box::new(daemon)],
         ..Ready::default()
     })
+}
+
+/// OpenSSH on a free port, with keys of its own.
+fn ssh() -> Result<Ready, Wanting> {
+    compiled_in(cfg!(feature = "ssh"))?;
+    let server = SshServer::start(SshKind::OpenSsh, &SshSetup::default()).map_err(missing)?;
+    let known_hosts = server.known_hosts().map_err(failed)?;
+    let options = [
+        format!("hosts={}", server.address()),
+        "slots=64".into(),
+        format!("identity-file={}", server.identity().display()),
+        format!("known-hosts={}", known_hosts.display()),
+        "identity-agent=none".into(),
+        "ssh-config=none".into(),
+    ];
+    Ok(Ready {
+        arguments: options
+            .into_iter()
+            .flat_map(|it| ["-o".into(), it])
+            .collect(),
+        _daemons: vec![Box::new(server)],
+        ..Ready::default()
+    })
+}
+
+fn missing(error: impl std::fmt::Display) -> Wanting {
+    // With all of its reasons.
+    Wanting::Skipped(format!("{error:#}"))
 }
 
 fn failed(error: impl std::fmt::Display) -> Wanting {
