@@ -41,8 +41,13 @@ pub enum Origin {
     Flag,
     /// Read from this environment variable.
     Environment(String),
-    /// Read from this file.
-    File(PathBuf),
+    /// Read from a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the key stands, from 1.
+        line: usize,
+    },
     /// The option's own default.
     Default,
 }
@@ -53,7 +58,7 @@ impl fmt::Display for Origin {
             Self::Program => f.write_str("program"),
             Self::Flag => f.write_str("command line"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
             Self::Default => f.write_str("default"),
         }
     }

@@ -86,7 +86,8 @@ pub use instance::{DEFAULT_DRAIN_WINDOW, Instance, RunOptions};
 pub use janitor::{Janitor, Once};
 pub use marks::{Found, FoundState, Marks, unix_seconds};
 pub use options::{
-    ByteSize, Family, Kind, OptionField, OptionSpec, OptionValue, Options, Problem, schema,
+    ByteSize, Family, Kind, OptionField, OptionSpec, OptionValue, Options, Problem, Problems,
+    schema, unknown_keys,
 };
 pub use outcome::{Loss, LossCause, Outcome, RunResult};
 pub use owner::{OwnerId, state_directory};

@@ -9,7 +9,7 @@ mod schema;
 mod spec;
 mod value;
 
-pub use problem::Problem;
+pub use problem::{Problem, Problems, unknown_keys};
 pub use schema::schema;
 pub use spec::{Kind, OptionSpec};
 pub use value::{ByteSize, Family, OptionField, OptionValue};
@@ -29,7 +29,17 @@ pub trait Options: Sized {
     /// right one, values that do not parse with the form that would, options
     /// that are missing. `MissingEndpoint` if an endpoint is what is missing,
     /// else `InvalidOption`.
-    fn parse(alias: &str, config: &ProviderConfig) -> Result<Self>;
+    fn parse(alias: &str, config: &ProviderConfig) -> Result<Self> {
+        Self::read(alias, config).map_err(|problems| problems.into_error(alias))
+    }
+
+    /// As [`parse`](Self::parse), for who tells the problems in an error of
+    /// their own.
+    ///
+    /// # Errors
+    ///
+    /// Every problem.
+    fn read(alias: &str, config: &ProviderConfig) -> std::result::Result<Self, Problems>;
 }
 
 /// Declares the options of a backend as a struct.
@@ -99,16 +109,16 @@ macro_rules! options {
                 &SPECS
             }
 
-            fn parse(
+            fn read(
                 alias: &str,
                 config: &$crate::ProviderConfig,
-            ) -> $crate::Result<Self> {
+            ) -> ::core::result::Result<Self, $crate::Problems> {
                 let mut reader = $crate::__private::Reader::new(alias, Self::specs(), config);
                 $(let $field = reader.read::<$type>(stringify!($field));)*
-                reader.finish()?;
-                match ($($field,)*) {
-                    ($(::core::option::Option::Some($field),)*) => Ok(Self { $($field),* }),
-                    _ => Err($crate::__private::unread(alias)),
+                match (reader.finish(), $($field,)*) {
+                    (Ok(()), $(::core::option::Option::Some($field),)*) => Ok(Self { $($field),* }),
+                    (Err(problems), ..) => Err(problems),
+                    (Ok(()), ..) => Err($crate::__private::unread()),
                 }
             }
         }
@@ -280,6 +290,33 @@ mod tests {
         let text = problems(&config);
         assert!(text.contains("WORKER_TEST_TOKEN"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_problem_says_where_it_is_to_be_corrected() {
+        let file = |line| Origin::File {
+            path: "worker.toml".into(),
+            line,
+        };
+        let mut config = ProviderConfig::new();
+        config.add("endpiont", "x", file(3));
+        config.add("endpoint", "x", Origin::Flag);
+        config.add(
+            "count",
+            "many",
+            Origin::Environment("WORKER_TEST_COUNT".into()),
+        );
+        config.add("flag", "maybe", file(4));
+        let problems = TestOptions::read("test", &config).unwrap_err();
+        let texts: Vec<_> = problems.iter().map(Problem::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "unknown option `endpiont` (worker.toml, line 3): did you mean `endpoint`?",
+                "option `count` (WORKER_TEST_COUNT): `many` is not an integer from 0 to 255, such as `7`",
+                "option `flag` (worker.toml, line 4): `maybe` is not `true` or `false`",
+            ]
+        );
     }
 
     #[test]

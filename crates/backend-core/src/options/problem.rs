@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Kind, OptionField, OptionSpec};
 use crate::config::Origin;
 use crate::suggest::nearest;
-use crate::{Error, ErrorKind, Operation, ProviderConfig, Result};
+use crate::{Error, ErrorKind, ProviderConfig};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Problem {
         key: String,
         /// The nearest right one.
         nearest: Option<String>,
+        /// Where it came from.
+        origin: Origin,
     },
     /// A value cannot be read.
     Malformed {
@@ -28,6 +30,8 @@ pub enum Problem {
         expected: String,
         /// What more there is to say.
         why: String,
+        /// Where the value came from.
+        origin: Origin,
     },
     /// An option that must be given is not.
     Missing {
@@ -57,18 +61,23 @@ impl fmt::Display for Problem {
         match self {
             Self::Unknown {
                 key,
-                nearest: Some(near),
+                nearest,
+                origin,
             } => {
-                write!(f, "unknown option `{key}`: did you mean `{near}`?")
+                write!(f, "unknown option `{key}`{}", Place(origin))?;
+                match nearest {
+                    Some(near) => write!(f, ": did you mean `{near}`?"),
+                    None => Ok(()),
+                }
             }
-            Self::Unknown { key, nearest: None } => write!(f, "unknown option `{key}`"),
             Self::Malformed {
                 key,
                 value,
                 expected,
                 why,
+                origin,
             } => {
-                write!(f, "option `{key}`: ")?;
+                write!(f, "option `{key}`{}: ", Place(origin))?;
                 match value {
                     Some(value) => write!(f, "`{value}` is not {expected}")?,
                     None => write!(f, "its value is not {expected}")?,
@@ -99,9 +108,49 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of one configuration: the reason under the one [`Error`].
-#[derive(Debug)]
-struct Problems(Vec<Problem>);
+/// Where a key is, for who has to correct it: what stands on the command line
+/// they have before them.
+struct Place<'a>(&'a Origin);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Origin::Environment(name) => write!(f, " ({name})"),
+            file @ Origin::File { .. } => write!(f, " ({file})"),
+            Origin::Program | Origin::Flag | Origin::Default => Ok(()),
+        }
+    }
+}
+
+/// All problems of one configuration, the unknown keys first: the reason under
+/// the one [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    /// The one error that tells them, for the backend `alias`.
+    pub fn into_error(self, alias: &str) -> Error {
+        let endpoint = |problem: &Problem| matches!(problem, Problem::Missing { key, .. } if key == "endpoint");
+        let kind = if !self.0.is_empty() && self.iter().all(endpoint) {
+            ErrorKind::MissingEndpoint
+        } else {
+            ErrorKind::InvalidOption
+        };
+        let count = match self.0.len() {
+            1 => "1 problem".to_owned(),
+            count => format!("{count} problems"),
+        };
+        let message = format!("{count} with the options of backend `{alias}`");
+        Error::new(kind, message)
+            .with_hint(format!("`worker backends {alias}` lists its options"))
+            .caused_by(self)
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,22 +173,11 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Begins with the keys that no option has.
     pub fn new(alias: &'a str, specs: &'static [OptionSpec], config: &'a ProviderConfig) -> Self {
-        // An exact key wins over a family: `image-selector` is no image.
-        let unknown = config
-            .keys()
-            .filter(|key| !specs.iter().any(|spec| spec.takes(key)));
-        let known = || specs.iter().map(|spec| spec.key.as_str());
-        let problems = unknown
-            .map(|key| Problem::Unknown {
-                key: key.to_owned(),
-                nearest: nearest(key, known()).map(str::to_owned),
-            })
-            .collect();
         Self {
             alias,
             specs,
             config,
-            problems,
+            problems: unknown_keys(specs, config),
         }
     }
 
@@ -147,11 +185,7 @@ impl<'a> Reader<'a> {
     pub fn read<F: OptionField>(&mut self, field: &str) -> Option<F> {
         let key = field.replace('_', "-");
         let spec = self.specs.iter().find(|spec| spec.key == key)?;
-        let keys: Vec<_> = self
-            .config
-            .keys()
-            .filter(|key| spec.takes(key) && (!spec.family || !self.is_exact(key)))
-            .collect();
+        let keys = spec.keys_in(self.specs, self.config);
         if let ([one, other, ..], false) = (keys.as_slice(), spec.family) {
             self.problems.push(Problem::Twice {
                 one: (*one).into(),
@@ -160,6 +194,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let mut values = Vec::new();
+        let mut origin = Origin::Default;
         for key in &keys {
             let entry = self.config.entry(key)?;
             if spec.kind == Kind::Secret && entry.origin == Origin::Flag {
@@ -170,6 +205,7 @@ impl<'a> Reader<'a> {
                 });
                 return None;
             }
+            origin.clone_from(&entry.origin);
             let member = key.strip_prefix(&format!("{}-", spec.key)).unwrap_or(key);
             values.extend(entry.values.iter().map(|value| (member, value.as_str())));
         }
@@ -189,57 +225,45 @@ impl<'a> Reader<'a> {
                 None
             }
             Err((value, why)) => {
-                self.problems.push(malformed(spec, value, why));
+                self.problems.push(malformed(spec, value, why, origin));
                 None
             }
         }
     }
 
-    /// One error for all problems, if there were any.
-    pub fn finish(self) -> Result<()> {
+    /// All problems, if there were any.
+    pub fn finish(self) -> std::result::Result<(), Problems> {
         let mut problems = self.problems;
         if problems.is_empty() {
             return Ok(());
         }
         problems.sort_by_key(|problem| !matches!(problem, Problem::Unknown { .. }));
-        let endpoint = |problem: &Problem| matches!(problem, Problem::Missing { key, .. } if key == "endpoint");
-        let kind = if problems.iter().all(endpoint) {
-            ErrorKind::MissingEndpoint
-        } else {
-            ErrorKind::InvalidOption
-        };
-        let count = match problems.len() {
-            1 => "1 problem".to_owned(),
-            count => format!("{count} problems"),
-        };
-        let message = format!("{count} with the options of backend `{}`", self.alias);
-        Err(Error::new(kind, message)
-            .with_hint(format!(
-                "`worker backends {}` lists its options",
-                self.alias
-            ))
-            .caused_by(Problems(problems)))
-    }
-
-    fn is_exact(&self, key: &str) -> bool {
-        self.specs
-            .iter()
-            .any(|spec| !spec.family && spec.takes(key))
+        Err(Problems(problems))
     }
 }
 
-/// A field that was not read and gave no problem: never happens, and is an
+/// The keys of `config` that none of the options has.
+pub fn unknown_keys(specs: &[OptionSpec], config: &ProviderConfig) -> Vec<Problem> {
+    let known = || specs.iter().map(|spec| spec.key.as_str());
+    config
+        .keys()
+        .filter(|key| !specs.iter().any(|spec| spec.takes(key)))
+        .filter_map(|key| Some((key, config.entry(key)?)))
+        .map(|(key, entry)| Problem::Unknown {
+            key: key.to_owned(),
+            nearest: nearest(key, known()).map(str::to_owned),
+            origin: entry.origin.clone(),
+        })
+        .collect()
+}
+
+/// For a field that was not read and gave no problem: never happens, and is an
 /// error all the same, not a panic.
-pub fn unread(alias: &str) -> Error {
-    Error::failed(
-        ErrorKind::InvalidOption,
-        alias,
-        Operation::Configure,
-        std::io::Error::other("an option was not read"),
-    )
+pub fn unread() -> Problems {
+    Problems(Vec::new())
 }
 
-fn malformed(spec: &OptionSpec, value: String, why: String) -> Problem {
+fn malformed(spec: &OptionSpec, value: String, why: String, origin: Origin) -> Problem {
     let mut expected = spec.kind.expected();
     let has_example = matches!(
         spec.kind,
@@ -254,5 +278,6 @@ fn malformed(spec: &OptionSpec, value: String, why: String) -> Problem {
         value: (!secret).then_some(value),
         expected,
         why,
+        origin,
     }
 }

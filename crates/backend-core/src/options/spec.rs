@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::OptionField;
+use crate::ProviderConfig;
 
 /// The kind of value that an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -118,6 +119,16 @@ impl OptionSpec {
             example,
             help: help.split_whitespace().collect::<Vec<_>>().join(" "),
         }
+    }
+
+    /// The keys of `config` that are this option's. `specs` are all options: a
+    /// key that one of them has for itself is of no family.
+    pub fn keys_in<'a>(&self, specs: &[Self], config: &'a ProviderConfig) -> Vec<&'a str> {
+        let of_another = |key: &str| specs.iter().any(|spec| !spec.family && spec.takes(key));
+        config
+            .keys()
+            .filter(|key| self.takes(key) && !(self.family && of_another(key)))
+            .collect()
     }
 
     /// Whether `key`, in its normal form, is this option's.

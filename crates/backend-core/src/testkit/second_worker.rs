@@ -67,7 +67,7 @@ struct Entry {
 enum From {
     Program,
     Environment(String),
-    File(PathBuf),
+    File { path: PathBuf, line: usize },
 }
 
 /// If this process was begun by the suite as a second worker, it acts as one
@@ -135,7 +135,7 @@ async fn obey(order: Order) -> Result<()> {
         let origin = match origin {
             From::Program => Origin::Program,
             From::Environment(name) => Origin::Environment(name),
-            From::File(path) => Origin::File(path),
+            From::File { path, line } => Origin::File { path, line },
         };
         for value in values {
             config.add(&key, value, origin.clone());
@@ -279,7 +279,10 @@ fn entries(config: &ProviderConfig) -> Vec<Entry> {
         let entry = config.entry(key)?;
         let origin = match &entry.origin {
             Origin::Environment(name) => From::Environment(name.clone()),
-            Origin::File(path) => From::File(path.clone()),
+            Origin::File { path, line } => From::File {
+                path: path.clone(),
+                line: *line,
+            },
             _ => From::Program,
         };
         Some(Entry {
