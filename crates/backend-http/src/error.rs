@@ -39,8 +39,12 @@ pub(crate) enum HttpError {
     Ended(String),
     #[error("the start was cancelled")]
     StartCancelled,
+    #[cfg(not(feature = "ssh"))]
     #[error("the server wants the script over SSH, which this program was built without")]
     NoSsh,
+    #[cfg(feature = "ssh")]
+    #[error("the machine that the service handed out cannot be used")]
+    Machine(#[source] Error),
     #[error("another upload is under way")]
     Uploading,
     #[error("an upload was given up half way; the instance is of no use any more")]
@@ -206,6 +210,8 @@ impl HttpError {
             Self::Call(call) => matches!(call.retry(), Retry::Later(_)),
             Self::Server { source, .. } => source.is_retryable(),
             Self::Ended(_) | Self::NoServer => true,
+            #[cfg(feature = "ssh")]
+            Self::Machine(error) => error.is_retryable(),
             _ => false,
         }
     }
@@ -223,7 +229,10 @@ impl HttpError {
             Self::NoServer => Kind::Unreachable,
             Self::Ended(_) => Kind::Gone,
             Self::StartCancelled => Kind::Cancelled,
+            #[cfg(not(feature = "ssh"))]
             Self::NoSsh => Kind::Unsupported,
+            #[cfg(feature = "ssh")]
+            Self::Machine(error) => error.kind(),
             Self::Stale => Kind::Stale,
             Self::Uploading
             | Self::Spoiled
@@ -243,6 +252,10 @@ impl HttpError {
             Self::Lacks { .. } => {
                 Some("set `capabilities` to what the server has, or use another server".into())
             }
+            #[cfg(feature = "ssh")]
+            Self::Machine(error) => error.hint().map(str::to_owned),
+            #[cfg(not(feature = "ssh"))]
+            Self::NoSsh => Some("build it with the features `http` and `ssh`".into()),
             Self::TwoTokens => Some("set one of the two".into()),
             _ => None,
         }

@@ -9,6 +9,7 @@ use backend_core::{
     OutputSink, Result, RunOptions, RunResult, Signal,
 };
 use bytes::Bytes;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use worker_api::{Code, CreateRun, InstanceDocument, ProcessesDocument, RunId};
 
@@ -18,6 +19,10 @@ use crate::output::Follow;
 use crate::remote::Remote;
 use crate::stage::Stages;
 use crate::start;
+
+/// How long what is on a machine may take to be ended, before the service is
+/// asked to delete the machine.
+const PLANE_STOPS: Duration = Duration::from_secs(20);
 
 /// The handle of one instance behind a server.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(crate) struct HttpInstance {
     janitor: Janitor,
     /// Renews the lease until it is taken away.
     renewal: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
+    /// Where script and run go, if not to the server.
+    plane: Option<Arc<dyn Instance>>,
     image: Option<String>,
     startup_duration: Duration,
     /// Whether it was handed over: one that never was is no loss to warn of.
@@ -59,6 +66,7 @@ impl HttpInstance {
             stopped: Arc::new(Once::new()),
             janitor,
             renewal: Arc::new(Mutex::new(Some(renewal))),
+            plane: None,
             image: None,
             startup_duration: Duration::ZERO,
             ready: false,
@@ -73,6 +81,11 @@ impl HttpInstance {
         self.image = document.image;
         self.ready = true;
         self.kept = kept;
+    }
+
+    /// Script and run go to a machine that the service has handed out.
+    pub(crate) fn goes_over(&mut self, plane: Arc<dyn Instance>) {
+        self.plane = Some(plane);
     }
 
     fn failed(&self, operation: Operation) -> impl Fn(HttpError) -> Error {
@@ -121,8 +134,15 @@ impl HttpInstance {
     fn removal(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (remote, id, lease) = (self.remote.clone(), self.id.clone(), self.lease);
         let (renewal, stages) = (self.renewal.clone(), self.stages.clone());
+        let plane = self.plane.clone();
         async move {
             stages.stop();
+            if let Some(plane) = plane {
+                // The service deletes the machine, whatever is left on it.
+                if let Ok(Err(error)) = timeout(PLANE_STOPS, plane.stop()).await {
+                    tracing::debug!(instance = %id, error = %Chain(&error), "the machine is not tidy");
+                }
+            }
             let removed = start::remove(&remote, &id).await;
             // Without it the lease ends what could not be removed.
             renewal
@@ -166,6 +186,9 @@ impl Instance for HttpInstance {
     }
 
     async fn upload_script(&self, script: &[u8]) -> Result<()> {
+        if let Some(plane) = &self.plane {
+            return plane.upload_script(script).await;
+        }
         let failed = self.failed(Operation::Upload);
         let upload = self.stages.upload().map_err(&failed)?;
         let key = RunId::random();
@@ -189,6 +212,9 @@ impl Instance for HttpInstance {
         options: &RunOptions,
         sink: &mut dyn OutputSink,
     ) -> Result<RunResult> {
+        if let Some(plane) = &self.plane {
+            return plane.run_script(options, sink).await;
+        }
         let failed = self.failed(Operation::Run);
         let run = RunId::random();
         self.stages.begin(&run).map_err(&failed)?;
@@ -210,6 +236,9 @@ impl Instance for HttpInstance {
         if !self.capabilities.has(Capability::Signals) {
             return Err(Error::unsupported(Capability::Signals));
         }
+        if let Some(plane) = &self.plane {
+            return plane.signal(signal).await;
+        }
         let failed = self.failed(Operation::Signal);
         let Some(run) = self.stages.running().map_err(&failed)? else {
             return Ok(());
@@ -224,6 +253,9 @@ impl Instance for HttpInstance {
     async fn processes(&self) -> Result<Option<String>> {
         if !self.capabilities.has(Capability::ListsProcesses) {
             return Err(Error::unsupported(Capability::ListsProcesses));
+        }
+        if let Some(plane) = &self.plane {
+            return plane.processes().await;
         }
         // Within seconds, or not at all.
         let listed = self.remote.call(&Call::processes(&self.id)).await;

@@ -22,6 +22,13 @@
 //! as long as the handle lives. When this process is killed, the server
 //! removes the instance as soon as its lease has run out.
 //!
+//! # Two data planes
+//!
+//! A service that only creates, shows and deletes machines answers with
+//! `connect.kind` `ssh`: address, account and host key of a machine. Upload and
+//! run then go over SSH (`backend-ssh`, by the feature `ssh`), with that host
+//! key and no other; the lease, the list and the removal stay with the service.
+//!
 //! # Capabilities
 //!
 //! What a server can do is known only once it is asked, and capabilities are
@@ -37,6 +44,7 @@ mod instance;
 mod lease;
 mod options;
 mod output;
+mod plane;
 mod pool;
 mod provider;
 mod remote;

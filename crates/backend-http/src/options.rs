@@ -29,6 +29,9 @@ backend_core::options! {
         resume_window: Duration = "5m", example "5m";
         /// How long connecting may take.
         connect_timeout: Duration = "10s", example "10s";
+        /// A private key file, for services that hand out machines over SSH.
+        /// Default: those that `ssh` uses.
+        identity_file: Option<PathBuf>, example "~/.ssh/ci";
         /// What the server's instances can do, by the names that `GET /v1`
         /// lists. Setup refuses a server that lacks one of them, and each
         /// instance is required to have them. If it is not given, `signals`

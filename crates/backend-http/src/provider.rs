@@ -9,12 +9,13 @@ use backend_core::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use worker_api::{API, Discovery, InstanceDocument, InstanceList, InstanceState};
+use worker_api::{API, Connect, Discovery, InstanceDocument, InstanceList, InstanceState};
 
 use crate::call::Call;
 use crate::error::HttpError;
 use crate::instance::HttpInstance;
 use crate::options::HttpOptions;
+use crate::plane;
 use crate::pool::Pool;
 use crate::remote::Remote;
 use crate::start;
@@ -170,12 +171,22 @@ impl Shared {
             self.options.lease,
             self.janitor.clone(),
         );
-        let document = tokio::select! {
-            () = token.cancelled() => return Err(HttpError::StartCancelled),
-            ready = start::ready(&remote, document, context) => ready?,
+        let ready = async {
+            let document = start::ready(&remote, document, context).await?;
+            let plane = match &document.connect {
+                Connect::Http => None,
+                Connect::Ssh(machine) => {
+                    Some(plane::start(machine, &self.options, attributes, context).await?)
+                }
+            };
+            Ok::<_, HttpError>((document, plane))
         };
-        if start::is_ssh(&document) {
-            return Err(HttpError::NoSsh);
+        let (document, plane) = tokio::select! {
+            () = token.cancelled() => return Err(HttpError::StartCancelled),
+            ready = ready => ready?,
+        };
+        if let Some(plane) = plane {
+            instance.goes_over(plane);
         }
         instance.is_ready(document, begun.elapsed(), context.keep);
         Ok(Box::new(instance))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backend_core::{InstanceId, Janitor, Phase, Progress, StartAttributes, StartContext};
 use tokio_util::sync::CancellationToken;
-use worker_api::{Connect, CreateInstance, InstanceDocument, InstanceEnd, InstanceState};
+use worker_api::{CreateInstance, InstanceDocument, InstanceEnd, InstanceState};
 
 use crate::backoff::Backoff;
 use crate::call::{Call, seconds};
@@ -168,11 +168,6 @@ pub(crate) async fn ready(
         }
         document = next;
     }
-}
-
-/// Whether the script goes over SSH.
-pub(crate) fn is_ssh(document: &InstanceDocument) -> bool {
-    matches!(document.connect, Connect::Ssh(_))
 }
 
 fn ended(end: Option<InstanceEnd>) -> HttpError {

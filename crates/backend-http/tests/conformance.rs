@@ -13,21 +13,57 @@ use std::process::ExitCode;
 
 use backend_core::testkit::{self, Target};
 use backend_core::{Backend, Capability, ProviderConfig};
+use testbed::dockerd::Dockerd;
+use testbed::rootfs;
 
-use support::Plan;
+use support::{Plan, Serving};
 
 fn main() -> ExitCode {
     // Before daemons are started that it would not use.
     testkit::second_worker();
     support::serve_if_asked();
-    let serving = Plan::new("local").start();
-    testkit::main([Target::new(&backend_http::BACKEND)
-        .named("http-local")
+    let local = Plan::new("local").start();
+    let docker = docker();
+    let targets = [
+        served("http-local", &local, &backend_local::BACKEND),
+        match &docker {
+            Ok((_, serving)) => served("http-docker", serving, &backend_docker::BACKEND),
+            Err(error) => unavailable("http-docker", error),
+        },
+    ];
+    testkit::main(targets)
+}
+
+/// `worker/1` in front of a backend.
+fn served(name: &str, serving: &Serving, backend: &Backend) -> Target {
+    Target::new(&backend_http::BACKEND)
+        .named(name)
         .config([
             ("endpoint", serving.endpoint.as_str()),
-            ("capabilities", &claimed(&backend_local::BACKEND)),
+            ("capabilities", &claimed(backend)),
         ])
-        .processes_visible(true)])
+        .processes_visible(true)
+}
+
+fn unavailable(name: &str, error: &anyhow::Error) -> Target {
+    Target::new(&backend_http::BACKEND)
+        .named(name)
+        .config([("endpoint", "http://127.0.0.1:1")])
+        .unavailable(format!("{error:#}"))
+}
+
+/// A server in front of an engine, where the suite of `docker` is required: it
+/// takes long.
+fn docker() -> anyhow::Result<(Dockerd, Serving)> {
+    anyhow::ensure!(
+        testbed::is_required("docker"),
+        "only where `docker` is required"
+    );
+    let engine = Dockerd::start()?;
+    engine.import("full:busybox", rootfs::full, &["ENV PATH=/bin:/usr/bin"])?;
+    let plan = Plan::new("docker").option("endpoint", &engine.endpoint());
+    let serving = plan.option("default-image", "full:busybox").start();
+    Ok((engine, serving))
 }
 
 /// What instances of this backend can do behind a server. Limits on memory and

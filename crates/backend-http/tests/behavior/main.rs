@@ -16,6 +16,7 @@ mod client_killed;
 mod faults;
 mod load;
 mod lying;
+mod machines;
 mod pool;
 mod proxies;
 mod restart;

@@ -127,6 +127,7 @@ pub(crate) fn serve_if_asked() {
 
 fn backend(alias: &str) -> &'static Backend {
     match alias {
+        "docker" => &backend_docker::BACKEND,
         "local" => &backend_local::BACKEND,
         "fake" => &backend_fake::BACKEND,
         other => panic!("no backend {other}"),
