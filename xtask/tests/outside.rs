@@ -10,6 +10,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testbed::{SshKind, SshServer, SshSetup};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -27,7 +29,7 @@ fn example(readme: &Path) -> String {
 }
 
 /// Builds a project of one file, and gives what it prints.
-fn build_and_run(backend: &str, main: &str) -> String {
+fn build_and_run(backend: &str, main: &str, variables: &[(&str, String)]) -> String {
     let project = tempfile::tempdir().unwrap();
     let crates = root().join("crates");
     let manifest = format!(
@@ -47,6 +49,7 @@ fn build_and_run(backend: &str, main: &str) -> String {
         .current_dir(project.path())
         .env("CARGO_TARGET_DIR", root().join("target/outside"))
         .env("WORKER_STATE_DIR", project.path().join("state"))
+        .envs(variables.iter().map(|(name, value)| (*name, value)))
         .output()
         .unwrap();
     assert!(
@@ -60,5 +63,25 @@ fn build_and_run(backend: &str, main: &str) -> String {
 #[test]
 fn a_project_with_the_backend_local_alone_runs_a_script() {
     let main = example(&root().join("README.md"));
-    assert_eq!(build_and_run("backend-local", &main), "hello\n");
+    assert_eq!(build_and_run("backend-local", &main, &[]), "hello\n");
+}
+
+#[test]
+fn a_project_with_the_backend_ssh_alone_runs_a_script() {
+    let server = match SshServer::start(SshKind::OpenSsh, &SshSetup::default()) {
+        Ok(server) => server,
+        Err(error) => return testbed::missing("ssh", &format!("{error:#}")),
+    };
+    let known_hosts = server.known_hosts().unwrap();
+    let variables = [
+        ("WORKER_SSH_HOSTS", server.address()),
+        (
+            "WORKER_SSH_IDENTITY_FILE",
+            server.identity().display().to_string(),
+        ),
+        ("WORKER_SSH_KNOWN_HOSTS", known_hosts.display().to_string()),
+        ("WORKER_SSH_SSH_CONFIG", "none".into()),
+    ];
+    let main = example(&root().join("crates/backend-ssh/README.md"));
+    assert_eq!(build_and_run("backend-ssh", &main, &variables), "hello\n");
 }
