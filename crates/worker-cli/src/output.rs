@@ -13,6 +13,11 @@ use worker_core::{CancelCause, Canceller, Tee};
 
 use crate::files;
 
+/// As large as an ordinary user may make a pipe
+/// (`/proc/sys/fs/pipe-max-size`).
+#[cfg(target_os = "linux")]
+const PIPE_SIZE: usize = 1 << 20;
+
 /// Where the output of a run goes.
 pub(crate) enum Output {
     Standard(StandardOutput),
@@ -77,6 +82,12 @@ pub(crate) enum StandardOutput {
 impl StandardOutput {
     fn open() -> anyhow::Result<Self> {
         if let Ok(pipe) = reopened() {
+            // Every time that it is full costs a change of processes. That it
+            // cannot be made larger costs no more than that.
+            #[cfg(target_os = "linux")]
+            if let Err(error) = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_SIZE) {
+                tracing::debug!(%error, "standard output keeps the size of its pipe");
+            }
             return Ok(Self::Pipe(WriterSink(pipe)));
         }
         // A descriptor of our own, past the buffer of the standard library.
