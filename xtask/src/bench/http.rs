@@ -21,10 +21,7 @@ const MEMORY: u64 = 100 << 10;
 /// Measures the program `worker` on both sides.
 pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>> {
     let local = Server::start(worker, &["-b", "local"])?;
-    let mut figures = vec![
-        output(worker, &local, runs.min(7))?,
-        first_byte(&local, runs)?,
-    ];
+    let mut figures = vec![output(&local, runs.min(7))?, first_byte(&local, runs)?];
     drop(local);
     let fake = ["-b", "fake", "-o", "run-sleep=2s", "-o", "exit-code=9"];
     figures.push(jobs(worker, &Server::start(worker, &fake)?)?);
@@ -115,9 +112,9 @@ impl Server {
     }
 }
 
-/// A whole job with much output, against `curl` that only fetches the same
-/// bytes, by offset, as they lie there.
-fn output(worker: &Path, server: &Server, runs: usize) -> anyhow::Result<Figure> {
+/// The client fetching output that lies whole on the server, against `curl`
+/// fetching the same bytes there, by offset too.
+fn output(server: &Server, runs: usize) -> anyhow::Result<Figure> {
     let place = tempfile::tempdir()?;
     let much = script(
         place.path(),
@@ -130,7 +127,11 @@ fn output(worker: &Path, server: &Server, runs: usize) -> anyhow::Result<Figure>
         format!("/v1/instances/kept/runs/it/output?offset=[0-{last}:{CHUNK}]&limit={CHUNK}");
     let measured = interleaved(
         runs,
-        || whole(&mut server.run(worker, &much)),
+        || {
+            let taken = client(server, "fetch", 1)?;
+            let seconds = samples(&taken, "fetch ").first().copied();
+            Ok(Duration::from_secs_f64(seconds.context("no figure")?))
+        },
         || whole(&mut server.curl(&fetch, &[])),
     )?;
     // 0.6 times as fast is 1.67 times as long.
@@ -146,24 +147,8 @@ fn output(worker: &Path, server: &Server, runs: usize) -> anyhow::Result<Figure>
 /// From the run to the first byte, in a process of its own that holds its
 /// connection, beside the same on `local` without a server.
 fn first_byte(server: &Server, runs: usize) -> anyhow::Result<Figure> {
-    let output = cargo()
-        .args(["bench", "--quiet", "--locked", "--package", "backend-http"])
-        .args(["--bench", "first_byte"])
-        .env("WORKER_BENCH_ENDPOINT", &server.endpoint)
-        .env("WORKER_BENCH_RUNS", runs.to_string())
-        .output()
-        .context("cannot run the benchmark")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let samples = |name: &str| {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-        lines.filter_map(|rest| rest.trim().parse().ok()).collect()
-    };
-    let measured: (Vec<f64>, Vec<f64>) = (samples("http "), samples("local "));
+    let taken = client(server, "first-byte", runs)?;
+    let measured = (samples(&taken, "http "), samples(&taken, "local "));
     let target = Target::Most(0.010);
     Ok(Figure::new(
         "http: run to first byte",
@@ -171,6 +156,26 @@ fn first_byte(server: &Server, runs: usize) -> anyhow::Result<Figure> {
         target,
         measured,
     ))
+}
+
+/// What the benchmark of the client prints, built as it is released.
+fn client(server: &Server, what: &str, runs: usize) -> anyhow::Result<String> {
+    let output = cargo()
+        .args(["bench", "--quiet", "--locked", "--package", "backend-http"])
+        .args(["--bench", "client"])
+        .env("WORKER_BENCH_WHAT", what)
+        .env("WORKER_BENCH_ENDPOINT", &server.endpoint)
+        .env("WORKER_BENCH_RUNS", runs.to_string())
+        .output()
+        .context("cannot run the benchmark")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{errors}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn samples(text: &str, name: &str) -> Vec<f64> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+    lines.filter_map(|rest| rest.trim().parse().ok()).collect()
 }
 
 /// Many jobs at once: every verdict right, and the server's memory bounded.

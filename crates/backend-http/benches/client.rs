@@ -1,5 +1,10 @@
-//! From the run to the first byte, through a server and without one. Prints
-//! `http SECONDS` and `local SECONDS` for each run, in turn.
+//! The client at a server. By `WORKER_BENCH_WHAT`:
+//!
+//! - `first-byte`: from the run to the first byte, through a server and without
+//!   one. Prints `http SECONDS` and `local SECONDS` for each run, in turn.
+//! - `fetch`: how long the client takes for the output of a run that lies whole
+//!   on the server: it takes the first piece, waits until the run is over, and
+//!   then the rest. Prints `fetch SECONDS` for one run.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,6 +27,42 @@ impl OutputSink for First {
         self.0.get_or_insert_with(Instant::now);
         Ok(())
     }
+}
+
+/// Holds the first piece back until the run is over on the server.
+struct Late(Option<Instant>);
+
+#[async_trait::async_trait]
+impl OutputSink for Late {
+    async fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+        if self.0.is_none() {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            self.0 = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+/// Fetches 256 MiB.
+async fn fetch(provider: &dyn Provider) -> Duration {
+    let instance = provider
+        .start_new(&StartAttributes::default())
+        .await
+        .unwrap();
+    let script = b"head -c 268435456 /dev/zero\n";
+    instance.upload_script(script).await.unwrap();
+    let mut sink = Late(None);
+    let result = instance
+        .run_script(&RunOptions::default(), &mut sink)
+        .await
+        .unwrap();
+    let took = sink.0.unwrap().elapsed();
+    assert!(
+        result.success() && result.output_bytes == 256 << 20,
+        "{result:?}"
+    );
+    instance.stop().await.unwrap();
+    took
 }
 
 async fn first_byte(provider: &dyn Provider) -> Duration {
@@ -57,6 +98,10 @@ async fn main() {
         &backend_http::BACKEND,
         ProviderConfig::from([("endpoint", endpoint)]),
     );
+    if variable("WORKER_BENCH_WHAT").as_deref() == Some("fetch") {
+        println!("fetch {}", fetch(&*http).await.as_secs_f64());
+        return;
+    }
     let local = provider(&backend_local::BACKEND, ProviderConfig::new());
     for run in 0..=runs.unwrap_or(21) {
         let samples = (first_byte(&*http).await, first_byte(&*local).await);
