@@ -6,3 +6,5 @@
 mod bad_input;
 mod common;
 mod run;
+#[cfg(feature = "http")]
+mod serve;
