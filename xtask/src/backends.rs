@@ -22,33 +22,31 @@ pub(crate) struct BackendsArguments {
 
 /// Runs the suites, and prints the table also if one fails.
 pub(crate) fn test_backends(arguments: &BackendsArguments) -> anyhow::Result<()> {
-    let known = features::backends(&features::metadata()?);
-    let names = if arguments.names.is_empty() {
-        known.clone()
-    } else {
-        arguments.names.clone()
-    };
-    if let Some(unknown) = names
-        .iter()
-        .chain(&arguments.require)
-        .find(|name| !known.contains(name))
+    let known = suites(&features::metadata()?);
+    let names: Vec<_> = known.iter().map(|suite| suite.name.as_str()).collect();
+    let asked = arguments.names.iter().chain(&arguments.require);
+    if let Some(unknown) = asked
+        .into_iter()
+        .find(|name| !names.contains(&name.as_str()))
     {
         bail!(
             "there is no backend `{unknown}`: there are {}",
-            known.join(", ")
+            names.join(", ")
         );
     }
     setup::set_up(&arguments.require)?;
     let reports = tempfile::tempdir().context("cannot make a directory for the reports")?;
     let mut failed = Vec::new();
-    for name in &names {
+    let wanted =
+        |suite: &&Suite| arguments.names.is_empty() || arguments.names.contains(&suite.name);
+    for suite in known.iter().filter(wanted) {
         let tested = run(cargo()
-            .args(["test", "--locked", "--package", &format!("backend-{name}")])
-            .args(["--test", "conformance", "--"])
+            .args(["test", "--locked", "--package", &suite.package])
+            .args(["--test", suite.test, "--"])
             .env("WORKER_CONFORMANCE_REPORTS", reports.path())
             .env("WORKER_TEST_REQUIRE", arguments.require.join(",")));
         if tested.is_err() {
-            failed.push(name.as_str());
+            failed.push(suite.name.as_str());
         }
     }
     print_table(&read(reports.path())?);
@@ -57,6 +55,29 @@ pub(crate) fn test_backends(arguments: &BackendsArguments) -> anyhow::Result<()>
     }
     say("every suite passed");
     Ok(())
+}
+
+/// A test program that runs the suite.
+struct Suite {
+    name: String,
+    package: String,
+    test: &'static str,
+}
+
+/// One for each backend, and one for the second engine of `docker`.
+fn suites(metadata: &serde_json::Value) -> Vec<Suite> {
+    let own = |name: String| Suite {
+        package: format!("backend-{name}"),
+        name,
+        test: "conformance",
+    };
+    let podman = Suite {
+        name: "podman".into(),
+        package: "backend-docker".into(),
+        test: "podman",
+    };
+    let backends = features::backends(metadata).into_iter().map(own);
+    backends.chain([podman]).collect()
 }
 
 /// The reports that the suites have written: one file for each target.

@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testbed::dockerd::Dockerd;
 use testbed::{SshKind, SshServer, SshSetup};
 
 fn root() -> PathBuf {
@@ -58,6 +59,27 @@ fn build_and_run(backend: &str, main: &str, variables: &[(&str, String)]) -> Str
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_project_with_the_backend_docker_alone_runs_a_script() {
+    let engine = Dockerd::start().and_then(|engine| {
+        engine.import_busybox()?;
+        Ok(engine)
+    });
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return testbed::missing("docker", &format!("{error:#}")),
+    };
+    let main = example(&root().join("crates/backend-docker/README.md"));
+    let environment = [
+        ("DOCKER_HOST", engine.endpoint()),
+        ("IMAGE", "busybox:test".into()),
+    ];
+    assert_eq!(
+        build_and_run("backend-docker", &main, &environment),
+        "hello\n"
+    );
 }
 
 #[test]
