@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testbed::dockerd::Dockerd;
+use testbed::rootfs;
 
 const JOBS: usize = 500;
 const AT_A_TIME: usize = 8;
@@ -78,18 +79,88 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// An engine of its own with a small image; `None` where there can be none.
+    fn new() -> Option<Self> {
+        let engine = Dockerd::start().and_then(|engine| {
+            engine.import_busybox()?;
+            Ok(engine)
+        });
+        match engine {
+            Ok(engine) => Some(Self {
+                engine,
+                state: tempfile::tempdir().unwrap(),
+            }),
+            Err(error) => {
+                testbed::missing("docker", &format!("{error:#}"));
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong, and what the message has to name.
+const BAD_INPUT: &[(&[&str], &[&str])] = &[
+    (
+        &["--image", "busybox:none", "-o", "pull-policy=never"],
+        &["busybox:none", "hint:"],
+    ),
+    (&["--image", "UPPER/case"], &["UPPER/case"]),
+    (&["-o", "network=nowhere"], &["nowhere", "hint:"]),
+    (&["-o", "memory=1M"], &["memory", "1M", "6M"]),
+    (&["-o", "memory=lots"], &["memory", "lots"]),
+    (
+        &["-o", "binds=/no/such/directory:/x"],
+        &["/no/such/directory", "hint:"],
+    ),
+    (&["-o", "binds=relative:/x"], &["binds", "relative:/x"]),
+    (&["-o", "labels==value"], &["labels", "key is empty"]),
+    (&["-o", "shm-size=4X"], &["shm-size", "4X"]),
+    (&["-o", "ulimits=nofiles=1"], &["nofiles", "nofile"]),
+    (&["-o", "runtime=nosuch"], &["nosuch", "hint:"]),
+    (&["-o", "log-driver=nosuch"], &["nosuch"]),
+    (&["-o", "rootfs=/"], &["rootfs", "directory"]),
+    (&["-o", "netwrok=none"], &["netwrok", "network"]),
+    (
+        &["-o", "user=nobody-of-that-name"],
+        &["nobody-of-that-name"],
+    ),
+    (&["-o", "working-directory=relative"], &["relative"]),
+    (&["--os", "windows"], &["windows"]),
+    (&["--image", "shellless:test"], &["/bin/sh", "hint:"]),
+];
+
+#[test]
+fn bad_input_is_named_and_leaves_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let made = bench
+        .engine
+        .import("shellless:test", rootfs::without_shell, &[]);
+    made.unwrap();
+    for (arguments, parts) in BAD_INPUT {
+        let mut all = vec!["run", "-c", "echo ran"];
+        if !arguments.contains(&"--image") && !arguments.iter().any(|a| a.starts_with("rootfs")) {
+            all.extend(["--image", "busybox:test"]);
+        }
+        all.extend(*arguments);
+        let output = bench.worker(&all).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}: {told}");
+        assert!(output.stdout.is_empty(), "{arguments:?} ran");
+        for part in *parts {
+            assert!(
+                told.contains(part),
+                "{arguments:?}: {part:?} is not in: {told}"
+            );
+        }
+        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
+        assert_eq!(bench.left().0, "", "{arguments:?} left a container");
+    }
+}
+
 #[test]
 fn nothing_is_left_after_many_jobs() {
-    let engine = Dockerd::start().and_then(|engine| {
-        engine.import_busybox()?;
-        Ok(engine)
-    });
-    let engine = match engine {
-        Ok(engine) => engine,
-        Err(error) => return testbed::missing("docker", &format!("{error:#}")),
-    };
-    let state = tempfile::tempdir().unwrap();
-    let bench = Bench { engine, state };
+    let Some(bench) = Bench::new() else { return };
     let mut running: Vec<(usize, Child, Instant)> = Vec::new();
     let mut next = 0;
     while next < JOBS || !running.is_empty() {
