@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backend_core::{ByteSize, OwnerId};
+use backend_core::{ByteSize, Kind, OptionValue, OwnerId};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::job_settings::{MaxOutputAction, Profile};
 
 /// Runs a script on a disposable compute instance: a process here, a
 /// container, a machine over SSH, or something behind an HTTP API. It streams
@@ -43,6 +46,10 @@ pub(crate) struct Global {
         value_name = "FORM"
     )]
     pub(crate) log_format: LogFormat,
+    /// Read the configuration from this file [default: ./worker.toml, else
+    /// worker/worker.toml in the user's configuration directory]
+    #[arg(long, global = true, env = "WORKER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// The form of the log on standard error.
@@ -103,15 +110,9 @@ owner unless --all-owners is given and it is past its expiry.";
 
 #[derive(Debug, Args)]
 pub(crate) struct BackendSelection {
-    /// The backend to use
-    #[arg(
-        long,
-        short,
-        value_name = "ALIAS",
-        env = "WORKER_BACKEND",
-        default_value = "local"
-    )]
-    pub(crate) backend: String,
+    /// The backend to use [default: local]
+    #[arg(long, short, value_name = "ALIAS", env = "WORKER_BACKEND")]
+    pub(crate) backend: Option<String>,
     #[command(flatten)]
     pub(crate) options: BackendOptions,
 }
@@ -211,7 +212,7 @@ pub(crate) struct AttributeArguments {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArguments {
     /// A set of limits: `ci` is 50 min hard, 10 min of silence, 4.5 MB of output
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<Profile>())]
     pub(crate) profile: Option<Profile>,
     /// How long the start may take [default: 4m]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -232,22 +233,8 @@ pub(crate) struct LimitArguments {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_output: Option<ByteSize>,
     /// What happens when it writes more [default: stop]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choice::<MaxOutputAction>())]
     pub(crate) on_max_output: Option<MaxOutputAction>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Profile {
-    /// 50 min hard, 10 min of silence, 4.5 MB of output
-    Ci,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum MaxOutputAction {
-    /// The job is ended
-    Stop,
-    /// The rest is dropped and the script goes on
-    Truncate,
 }
 
 #[derive(Debug, Args)]
@@ -258,12 +245,26 @@ pub(crate) struct OwnerArgument {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct BackendsArguments {
     /// Show the options of this backend
     pub(crate) alias: Option<String>,
     /// Print JSON; for one backend, with the schema of its options
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["schema", "template", "explain"])]
     pub(crate) json: bool,
+    /// Print the JSON schema of the options, without an alias that of worker.toml
+    #[arg(long, conflicts_with_all = ["template", "explain"])]
+    pub(crate) schema: bool,
+    /// Print a worker.toml with every setting, commented out
+    #[arg(long, conflicts_with_all = ["alias", "explain"])]
+    pub(crate) template: bool,
+    /// Say what each option is set to, and where that comes from
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// An option of the backend, as `worker run` takes it; may be repeated
+    #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(requires = "alias", requires = "explain")]
+    pub(crate) options: Vec<(String, String)>,
 }
 
 /// One backend, or every one that is configured.
@@ -323,6 +324,18 @@ pub(crate) struct ConformanceArguments {
     /// Write a JUnit report to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+}
+
+/// Reads one of the words of `T`, which help and completions then know.
+fn choice<T>() -> impl TypedValueParser<Value = T>
+where
+    T: OptionValue + Clone + Send + Sync + 'static,
+{
+    let words = match T::KIND {
+        Kind::Choice(words) => words,
+        _ => &[],
+    };
+    PossibleValuesParser::new(words).try_map(|word| T::parse(&word))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -17,9 +17,13 @@ use backend_ssh as _;
 
 mod args;
 mod commands;
+mod config_file;
+mod config_text;
 mod environment_file;
 mod exit;
 mod files;
+mod job_settings;
+mod option_facts;
 mod output;
 mod providers;
 mod report;
@@ -27,6 +31,7 @@ mod script;
 mod signals;
 mod stderr;
 mod table;
+mod template;
 
 use std::process::ExitCode;
 
@@ -36,6 +41,7 @@ use clap::Parser as _;
 pub fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
     stderr::install_log(&arguments.global);
+    config_file::choose(arguments.global.config.clone());
     let status = commands::dispatch(arguments).unwrap_or_else(|error| {
         report::print_error(&error);
         exit::NEVER_STARTED

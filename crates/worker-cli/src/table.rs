@@ -26,8 +26,40 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// How wide the reader's terminal is, in characters: at most 100, at least 40,
+/// and 80 where there is none.
+pub(crate) fn width() -> usize {
+    match terminal_size::terminal_size() {
+        Some((terminal_size::Width(columns), _)) => usize::from(columns).clamp(40, 100),
+        None => 80,
+    }
+}
+
+/// `text` in lines of at most `width` characters, broken between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(super::wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(super::wrapped("unbreakable", 3), ["unbreakable"]);
+    }
+
     #[test]
     fn columns_are_aligned() {
         let rows = [

@@ -12,7 +12,7 @@ use crate::{providers, report};
 
 /// Runs the command.
 pub(super) async fn conformance(arguments: &ConformanceArguments) -> anyhow::Result<ExitStatus> {
-    let alias = &arguments.backend.backend;
+    let alias = &providers::alias(&arguments.backend)?;
     let attributes = StartAttributes {
         image_name: arguments.image.clone().unwrap_or_default(),
         ..StartAttributes::default()
@@ -21,7 +21,7 @@ pub(super) async fn conformance(arguments: &ConformanceArguments) -> anyhow::Res
         .provider_config(providers::configuration(
             alias,
             &arguments.backend.options.options,
-        ))
+        )?)
         .attributes(attributes);
     let selection = if arguments.basic {
         Selection::basic()

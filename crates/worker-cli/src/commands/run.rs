@@ -2,20 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use backend_core::{Chain, Environment, Error, ErrorKind, StartAttributes};
+use backend_core::{Chain, Environment, Error, ErrorKind, Provider, StartAttributes};
 use worker_core::{
     Canceller, EndedBy, Job, JobResult, Limits, Listener, OnMaxOutput, OutputLimit, RetryStart,
     Secrets, run_job,
 };
 
-use crate::args::{
-    AttributeArguments, EnvironmentArguments, Global, LimitArguments, MaxOutputAction, Profile,
-    RunArguments,
-};
+use crate::args::{AttributeArguments, EnvironmentArguments, Global, LimitArguments, RunArguments};
 use crate::exit::ExitStatus;
 use crate::files::{ResultFile, event_log, event_writer};
+use crate::job_settings::{JobSettings, MaxOutputAction, Profile};
 use crate::output::Output;
 use crate::report::Problem;
 use crate::{environment_file, providers, report, script, signals, stderr};
@@ -68,11 +67,8 @@ async fn carry_out(
         }
         job = read => job??,
     };
-    let backend = &arguments.backend;
-    let provider = RetryStart::new(providers::provider(
-        &backend.backend,
-        &backend.options.options,
-    )?);
+    let (job, provider) = job;
+    let provider = RetryStart::new(provider);
     let mut listeners: Vec<Listener> = Vec::new();
     if let Some(path) = &arguments.events {
         listeners.push(Box::new(event_writer(path)?));
@@ -96,22 +92,25 @@ fn as_one(error: &anyhow::Error) -> Error {
         .map_texts(|text| stderr::secrets().mask_text(text))
 }
 
-fn job(arguments: &RunArguments) -> anyhow::Result<Job> {
-    let limits = limits(&arguments.limits);
+fn job(arguments: &RunArguments) -> anyhow::Result<(Job, Arc<dyn Provider>)> {
+    // The secrets first: they are masked in what is told of all else.
+    let mut environment = environment(&arguments.environment)?;
+    let secrets = secrets(&arguments.environment.secret_env, &mut environment)?;
+    let configured = providers::configured(&arguments.backend)?;
+    let settings = &configured.settings;
+    let limits = limits(&arguments.limits, settings);
     limits.check().context(Problem::new(
         "these limits cannot hold",
         "`worker run --help` says what each limit is about",
     ))?;
-    let mut environment = environment(&arguments.environment)?;
-    let secrets = secrets(&arguments.environment.secret_env, &mut environment)?;
     let mut job = Job::new(script::load(&arguments.script)?);
     job.name.clone_from(&arguments.job);
-    job.attributes = attributes(&arguments.attributes, &limits);
+    job.attributes = attributes(&arguments.attributes, settings, &limits);
     job.environment = environment;
     job.secrets = secrets;
     job.limits = limits;
     job.owner.clone_from(&arguments.owner.owner);
-    Ok(job)
+    Ok((job, configured.provider))
 }
 
 fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> {
@@ -164,38 +163,55 @@ fn read_file(path: &PathBuf, environment: &mut Environment) -> anyhow::Result<()
     environment_file::read(&text, environment).map_err(anyhow::Error::msg)
 }
 
-fn attributes(arguments: &AttributeArguments, limits: &Limits) -> StartAttributes {
-    let text = |argument: &Option<String>| argument.clone().unwrap_or_default();
+fn attributes(
+    arguments: &AttributeArguments,
+    settings: &JobSettings,
+    limits: &Limits,
+) -> StartAttributes {
+    let text = |argument: &Option<String>, setting: &Option<String>| {
+        argument
+            .as_ref()
+            .or(setting.as_ref())
+            .cloned()
+            .unwrap_or_default()
+    };
     StartAttributes {
-        language: text(&arguments.language),
-        osx_image: text(&arguments.osx_image),
-        dist: text(&arguments.dist),
-        group: text(&arguments.group),
-        os: text(&arguments.os),
-        arch: text(&arguments.arch),
-        image_name: text(&arguments.image),
-        vm_type: text(&arguments.vm_type),
+        language: text(&arguments.language, &settings.language),
+        osx_image: text(&arguments.osx_image, &settings.osx_image),
+        dist: text(&arguments.dist, &settings.dist),
+        group: text(&arguments.group, &settings.group),
+        os: text(&arguments.os, &settings.os),
+        arch: text(&arguments.arch, &settings.arch),
+        image_name: text(&arguments.image, &settings.image),
+        vm_type: text(&arguments.vm_type, &settings.vm_type),
         hard_timeout: limits.hard,
     }
 }
 
-fn limits(arguments: &LimitArguments) -> Limits {
-    let mut limits = match arguments.profile {
+/// The limits: each from the command line, else from the configuration, else
+/// from the profile.
+fn limits(arguments: &LimitArguments, settings: &JobSettings) -> Limits {
+    let mut limits = match arguments.profile.or(settings.profile) {
         Some(Profile::Ci) => Limits::ci(),
         None => Limits::default(),
     };
-    limits.startup = arguments.startup_timeout.unwrap_or(limits.startup);
-    limits.upload = arguments.upload_timeout.unwrap_or(limits.upload);
-    limits.hard = arguments.hard_timeout.or(limits.hard);
-    limits.silence = arguments.silence_timeout.or(limits.silence);
-    limits.grace = arguments.grace.unwrap_or(limits.grace);
-    if let Some(size) = arguments.max_output {
+    let first = |argument: Option<Duration>, setting: Option<Duration>| argument.or(setting);
+    let startup = first(arguments.startup_timeout, settings.startup_timeout);
+    limits.startup = startup.unwrap_or(limits.startup);
+    let upload = first(arguments.upload_timeout, settings.upload_timeout);
+    limits.upload = upload.unwrap_or(limits.upload);
+    limits.hard = first(arguments.hard_timeout, settings.hard_timeout).or(limits.hard);
+    limits.silence = first(arguments.silence_timeout, settings.silence_timeout).or(limits.silence);
+    let grace = first(arguments.grace, settings.grace);
+    limits.grace = grace.unwrap_or(limits.grace);
+    if let Some(size) = arguments.max_output.or(settings.max_output) {
         limits.output = Some(OutputLimit {
             size,
             on_exceed: OnMaxOutput::Stop,
         });
     }
-    if let (Some(output), Some(action)) = (&mut limits.output, arguments.on_max_output) {
+    let action = arguments.on_max_output.or(settings.on_max_output);
+    if let (Some(output), Some(action)) = (&mut limits.output, action) {
         output.on_exceed = match action {
             MaxOutputAction::Stop => OnMaxOutput::Stop,
             MaxOutputAction::Truncate => OnMaxOutput::Truncate,

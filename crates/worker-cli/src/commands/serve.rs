@@ -108,9 +108,9 @@ struct ServerLimitArguments {
 
 /// Runs the command.
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<ExitStatus> {
-    let selection = &arguments.backend;
-    let chosen = backend(&selection.backend)?;
-    let provider = providers::provider(&selection.backend, &selection.options.options)?;
+    let alias = providers::alias(&arguments.backend)?;
+    let chosen = backend(&alias)?;
+    let provider = providers::provider(&alias, &arguments.backend.options.options)?;
     let mut options = options(&arguments)?;
     options.backend.alias = chosen.alias.into();
     options.backend.name = chosen.human_readable_name.into();

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod common;
+mod config;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
