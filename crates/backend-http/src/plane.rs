@@ -90,7 +90,6 @@ mod without_ssh {
     use crate::options::HttpOptions;
 
     /// Refuses: this program has no SSH.
-    #[expect(clippy::unused_async, reason = "the same as where there is SSH")]
     pub(crate) async fn start(
         _: &SshConnect,
         _: &HttpOptions,

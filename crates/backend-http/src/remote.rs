@@ -23,7 +23,7 @@ const SLACK: Duration = Duration::from_secs(10);
 const SLOWEST: u64 = 16 << 10;
 
 /// Idle connections are closed before servers and proxies do.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(5);
 
 /// One server.
 #[derive(Debug)]

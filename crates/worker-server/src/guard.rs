@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::uri::Authority;
 use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 use worker_api::{Code, Problem, header as names};
@@ -78,7 +79,7 @@ impl Guard {
 
     fn caller(&self, request: &Request, peer: Peer) -> Result<Caller, Problem> {
         if self.tokens.is_empty() {
-            return Ok(Caller::anyone());
+            return anyone(request, peer);
         }
         let token = request
             .headers()
@@ -97,6 +98,24 @@ impl Guard {
                 .with_hint("send `Authorization: Bearer TOKEN`")),
         }
     }
+}
+
+/// Whoever reaches a server without tokens, unless a web page does: by a name
+/// of its own that leads here, it would be let in by the browser.
+fn anyone(request: &Request, peer: Peer) -> Result<Caller, Problem> {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|value| value.to_str().ok()?.parse::<Authority>().ok());
+    if peer.address.is_none() || host.is_some_and(|host| is_literal(host.host())) {
+        return Ok(Caller::anyone());
+    }
+    let detail = "a server without tokens is called by its address or `localhost` only";
+    Err(Problem::new(Code::Forbidden, detail)
+        .with_hint("use its address, or give the server tokens"))
+}
+
+fn is_literal(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
 fn too_often(detail: &str, wait: Duration) -> Problem {
@@ -205,6 +224,26 @@ mod tests {
             "Bearer 0123456789abcdeX",
         ] {
             assert_eq!(at("GET", wrong), Some(Code::Unauthorized), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_tokens_a_foreign_name_is_no_way_in() {
+        let guard = Guard::new(Tokens::none(), 1000);
+        for (host, passes) in [
+            ("127.0.0.1:7070", true),
+            ("[::1]:7070", true),
+            ("localhost", true),
+            ("evil.example:7070", false),
+            ("localhost.evil.example", false),
+            ("", false),
+        ] {
+            let request = http::Request::builder().uri("/v1").header("host", host);
+            let request = request.body(Body::empty()).unwrap();
+            let peer = Peer {
+                address: Some([127, 0, 0, 1].into()),
+            };
+            assert_eq!(guard.admit(&request, peer).is_ok(), passes, "{host}");
         }
     }
 

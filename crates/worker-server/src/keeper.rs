@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_core::{
-    Chain, Instance, ProgressReporter, Result, Signal, StartAttributes, StartContext,
+    Chain, Found, Instance, ProgressReporter, Result, Signal, StartAttributes, StartContext,
 };
+use tokio::time::{Instant, timeout};
 use worker_api::{Code, InstanceEnd, InstanceEndCause, LostBy, Problem, StoppedBy};
 
 use crate::host::Host;
@@ -13,6 +14,11 @@ use crate::hosted::Hosted;
 
 /// How long a run may take to end after its instance was removed.
 const RUN_ENDS: Duration = Duration::from_secs(10);
+
+/// How long nothing must be found of a start that came to nothing, and how long
+/// to look at the most.
+const ABSENCE: Duration = Duration::from_secs(2);
+const UNDONE: Duration = Duration::from_mins(1);
 
 /// The first and the longest pause between two attempts at a removal.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -59,14 +65,16 @@ async fn live(host: &Host, hosted: &Hosted) -> InstanceEnd {
         }
         Ok(Err(error)) => {
             tracing::warn!(instance = %hosted.id, error = %Chain(&error), "a start failed");
+            let problem = Problem::of(&error, "start");
+            hosted.stopping(InstanceEndCause::StartFailed, Some(problem.clone()));
             // What it had created may still be in removal.
-            host.provider.settle().await;
-            failed(Problem::of(&error, "start"))
+            undone(host, hosted).await;
+            failed(problem)
         }
         Err(by) => {
             hosted.stopping(by, None);
             // The dropped start is undone by the provider.
-            host.provider.settle().await;
+            undone(host, hosted).await;
             InstanceEnd { by, problem: None }
         }
     }
@@ -76,6 +84,27 @@ fn failed(problem: Problem) -> InstanceEnd {
     InstanceEnd {
         by: InstanceEndCause::StartFailed,
         problem: Some(problem),
+    }
+}
+
+/// Waits until nothing is left of a start that came to nothing. The provider
+/// settles when it has nothing at all to do, which on a busy server may be
+/// never: so it is also enough that nothing was found for a while.
+async fn undone(host: &Host, hosted: &Hosted) {
+    let absent = async {
+        let mut since = Instant::now();
+        while since.elapsed() < ABSENCE {
+            let ours = |found: &Found| found.marks.instance == hosted.id;
+            match host.provider.list().await {
+                Ok(found) if !found.iter().any(ours) => {}
+                _ => since = Instant::now(),
+            }
+            tokio::time::sleep(ABSENCE / 10).await;
+        }
+    };
+    tokio::select! {
+        () = host.provider.settle() => {}
+        _ = timeout(UNDONE, absent) => {}
     }
 }
 
@@ -127,7 +156,7 @@ async fn remove(host: &Host, hosted: &Hosted, instance: &dyn Instance, by: Insta
             match instance.signal(Signal::TERM).await {
                 Ok(()) => {
                     let grace = host.options.limits.grace;
-                    tokio::time::timeout(grace, run.until_ended()).await.ok();
+                    timeout(grace, run.until_ended()).await.ok();
                 }
                 Err(error) => {
                     tracing::debug!(instance = %hosted.id, error = %Chain(&error), "no TERM");
@@ -146,9 +175,7 @@ async fn remove(host: &Host, hosted: &Hosted, instance: &dyn Instance, by: Insta
         pause = (pause * 2).min(PAUSES.1);
     }
     if let Some(run) = &run
-        && tokio::time::timeout(RUN_ENDS, run.until_ended())
-            .await
-            .is_err()
+        && timeout(RUN_ENDS, run.until_ended()).await.is_err()
     {
         let detail = "the instance is gone, and its run did not end";
         run.publish(run.lost(LostBy::InstanceGone, detail, None));

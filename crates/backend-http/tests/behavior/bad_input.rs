@@ -274,7 +274,7 @@ async fn the_calls_of_one_run_have_their_order() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_comes() {
     let serving = with_instance().await;
-    let head = "PUT /v1/instances/a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    let head = "PUT /v1/instances/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 99999999999\r\nconnection: close\r\n\r\n{";
     let (status, answer) = bare(serving.address(), head.as_bytes());
     assert_eq!(
@@ -284,7 +284,7 @@ async fn a_body_over_the_limit_is_refused_before_it_comes() {
     );
     // One that does not say how long it is.
     let mut chunked =
-        b"PUT /v1/instances/a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+        b"PUT /v1/instances/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                         transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
             .to_vec();
     for _ in 0..80 {
@@ -300,7 +300,11 @@ async fn a_body_over_the_limit_is_refused_before_it_comes() {
     );
     let (status, _) = bare(
         serving.address(),
-        format!("GET /v1 HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).as_bytes(),
+        format!(
+            "GET /v1 HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
+            "x".repeat(1 << 20)
+        )
+        .as_bytes(),
     );
     assert!(matches!(status, 0 | 431), "{status}");
     let (status, _) = bare(serving.address(), b"\x16\x03\x01 no http at all\r\n\r\n");
@@ -344,7 +348,7 @@ async fn who_is_too_slow_is_cut_off() {
     };
     let head = slowly(b"GET /v1 HTTP/1.1\r\n", b"x: y\r\n").await.unwrap();
     assert!(!head.contains("200 OK"), "{head}");
-    let body = b"PUT /v1/instances/a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    let body = b"PUT /v1/instances/a HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
     let silent = slowly(body, b"").await.unwrap();
     assert!(
         silent.contains("408") && silent.contains("urn:worker:problem:timeout"),

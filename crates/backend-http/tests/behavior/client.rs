@@ -95,7 +95,7 @@ pub(crate) fn request(
     body: &[u8],
 ) -> (u16, String) {
     let mut text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n",
         body.len()
     );
     for header in headers {

@@ -45,7 +45,12 @@ impl Operation {
             body: None,
             answers: Map::new(),
             // What can happen to every request.
-            refusals: vec![Code::Malformed, Code::Unauthorized, Code::TooMany],
+            refusals: vec![
+                Code::Malformed,
+                Code::Unauthorized,
+                Code::Forbidden,
+                Code::TooMany,
+            ],
         }
     }
 

@@ -9,7 +9,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use backend_core::InstanceId;
 use http::{HeaderMap, StatusCode};
-use worker_api::{Code, CreateInstance, InstanceEndCause, InstanceList, InstanceState, Problem};
+use worker_api::{
+    Code, CreateInstance, InstanceEnd, InstanceEndCause, InstanceList, InstanceState, Problem,
+};
 
 use super::Hosting;
 use crate::answer::{Answer, document};
@@ -162,7 +164,7 @@ pub(super) async fn delete(
     hosted.end(InstanceEndCause::Deleted);
     hosted.again.notify_one();
     let settled = view.wait_for(|view| {
-        let failed = view.end.as_ref().is_some_and(|end| end.problem.is_some());
+        let failed = removal_problem(view.end.as_ref()).is_some();
         view.state == InstanceState::Gone || (failed && view.rev > before)
     });
     let settled = tokio::time::timeout(DELETION, settled).await;
@@ -170,18 +172,20 @@ pub(super) async fn delete(
     if view.state == InstanceState::Gone {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    match view
-        .end
-        .and_then(|end| end.problem)
-        .filter(|_| settled.is_ok())
-    {
+    match removal_problem(view.end.as_ref()).filter(|_| settled.is_ok()) {
         Some(problem) => Err(Problem {
             retryable: true,
-            ..Problem::new(Code::Leftover, problem.detail).in_stage("stop")
+            ..Problem::new(Code::Leftover, problem.detail.as_str()).in_stage("stop")
         }
         .into()),
         None => Ok(accepted(&hosted)),
     }
+}
+
+/// The problem of a removal; one of a start is another matter.
+fn removal_problem(end: Option<&InstanceEnd>) -> Option<&Problem> {
+    let problem = end?.problem.as_ref()?;
+    (problem.stage.as_deref() == Some("stop")).then_some(problem)
 }
 
 fn accepted(hosted: &crate::hosted::Hosted) -> Response {
