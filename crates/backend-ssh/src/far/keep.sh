@@ -68,6 +68,9 @@ w_mode_remove() {
     done
   fi
   w_ours || {
+    # Its processes are known by its id, also where its files are gone.
+    w_slot=$w_base/none
+    w_end_all 9
     w_say "removed"
     exit 0
   }

@@ -8,7 +8,12 @@ w_switch() {
   w_ours && w_sign "$w_slot/switch"
   while [ "$w_count" -lt "$3" ]; do
     sleep "$4"
-    w_ours || exit 0
+    if ! w_ours; then
+      # Another instance has the slot: this one was removed. But where there
+      # are no files at all, something else took them, and processes may run.
+      [ -n "$w_here" ] || w_end_all 15
+      exit 0
+    fi
     w_count=$((w_count + 1))
     if [ -e "$w_slot/beat" ]; then
       # Renamed and not written: that works on a full disk too.

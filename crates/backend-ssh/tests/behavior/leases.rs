@@ -187,3 +187,34 @@ async fn hooks_run_before_and_after_each_job() {
     assert!(job(&*again, "exit 0\n").await.0.success());
     again.settle().await;
 }
+
+#[tokio::test]
+async fn what_runs_is_ended_also_where_its_files_are_gone() {
+    let Some(server) = server(SshKind::OpenSsh, &SshSetup::default()) else {
+        return;
+    };
+    let mut config = config(&server);
+    config.set("lease", "3s").set("resume-window", "1s");
+    for stopped in [true, false] {
+        let provider = provider(&config);
+        let mark = format!("sleep {}", 100_000 + fastrand::u32(..900_000));
+        let instance = ready(&*provider, &format!("{mark} & wait\n")).await;
+        let options = RunOptions::default();
+        let mut output = Vec::new();
+        let run = instance.run_script(&options, &mut output);
+        let meanwhile = async {
+            let runs = || processes_with(&mark).len() == 1;
+            until(Duration::from_secs(10), "the script runs", runs).await;
+            std::fs::remove_dir_all(server.home().join(".worker-ssh")).unwrap();
+            if stopped {
+                instance.stop().await.unwrap();
+            }
+            // Else the switch sees that the files are gone.
+            let gone = || processes_with(&mark).is_empty();
+            until(Duration::from_secs(30), "nothing runs", gone).await;
+            instance.stop().await.unwrap();
+        };
+        let (result, ()) = tokio::join!(run, meanwhile);
+        assert!(!result.unwrap().success());
+    }
+}
