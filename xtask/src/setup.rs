@@ -31,6 +31,16 @@ const TOOLS: &[Tool] = &[
         suites: &["local", "ssh"],
     },
     Tool {
+        program: "fish",
+        package: "fish",
+        suites: &["shells"],
+    },
+    Tool {
+        program: "zsh",
+        package: "zsh",
+        suites: &["shells"],
+    },
+    Tool {
         program: "python3",
         package: "python3",
         suites: &["local"],

@@ -6,7 +6,9 @@ use std::time::Duration;
 use backend_core::{ByteSize, Kind, OptionValue, OwnerId};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
+use crate::completions;
 use crate::job_settings::{MaxOutputAction, Profile};
 
 /// Runs a script on a disposable compute instance: a process here, a
@@ -67,8 +69,10 @@ pub(crate) enum Command {
     #[command(after_long_help = RUN_EXAMPLES)]
     Run(Box<RunArguments>),
     /// List the backends of this program, or the options of one
+    #[command(after_long_help = BACKENDS_EXAMPLES)]
     Backends(BackendsArguments),
     /// List the instances that exist, alive or left behind
+    #[command(after_long_help = PS_EXAMPLES)]
     Ps(PsArguments),
     /// Remove the instances that dead workers left behind
     #[command(after_long_help = REAP_RULES)]
@@ -78,7 +82,70 @@ pub(crate) enum Command {
     #[command(after_long_help = crate::commands::serve::SERVE_HELP)]
     Serve(Box<crate::commands::serve::ServeArguments>),
     /// Run the behaviour suite against a backend, for authors of backends
+    #[command(after_long_help = CONFORMANCE_EXAMPLES)]
     Conformance(ConformanceArguments),
+    /// Print what a shell needs to complete command lines of `worker`
+    #[command(after_long_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArguments),
+    /// Print the manual page of the program, or of one of its commands
+    #[command(after_long_help = MAN_EXAMPLES)]
+    Man(ManArguments),
+}
+
+const BACKENDS_EXAMPLES: &str = "\
+Examples:
+  worker backends                          what is compiled in
+  worker backends docker                   the options of one
+  worker backends docker --explain         what they are set to, and by what
+  worker backends --explain                the same for the settings of the job
+  worker backends --template > worker.toml
+  worker backends --schema                 for editors";
+
+const PS_EXAMPLES: &str = "\
+Examples:
+  worker ps                    every configured backend
+  worker ps -b docker --json   one of them, for a program";
+
+const CONFORMANCE_EXAMPLES: &str = "\
+Examples:
+  worker conformance -b local
+  worker conformance -b docker --image debian:12 --filter O3 --jobs 1
+  worker conformance -b http -o endpoint=http://127.0.0.1:7070 --junit report.xml";
+
+const COMPLETIONS_HELP: &str = "\
+The shell then asks the program itself: it completes backends, the options of the
+chosen backend, and the words that they take.
+
+  bash   worker completions bash > ~/.local/share/bash-completion/completions/worker
+  zsh    worker completions zsh > ~/.zfunc/_worker      (a directory of $fpath)
+  fish   worker completions fish > ~/.config/fish/completions/worker.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  worker man run | man -l -
+  worker man --directory ~/.local/share/man/man1   all of them";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The command [default: the program]
+    pub(crate) command: Option<String>,
+    /// Write every page into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -106,12 +173,17 @@ const REAP_RULES: &str = "\
 An instance of yours is removed when the worker that made it is dead, or when
 it is past its expiry (all limits of its job and 10 minutes; 24 hours without
 a hard limit). Nothing younger than a minute is removed, and nothing of another
-owner unless --all-owners is given and it is past its expiry.";
+owner unless --all-owners is given and it is past its expiry.
+
+Examples:
+  worker reap --dry-run    say what would be removed, and why
+  worker reap -b docker";
 
 #[derive(Debug, Args)]
 pub(crate) struct BackendSelection {
     /// The backend to use [default: local]
     #[arg(long, short, value_name = "ALIAS", env = "WORKER_BACKEND")]
+    #[arg(add = ArgValueCandidates::new(completions::aliases))]
     pub(crate) backend: Option<String>,
     #[command(flatten)]
     pub(crate) options: BackendOptions,
@@ -121,6 +193,7 @@ pub(crate) struct BackendSelection {
 pub(crate) struct BackendOptions {
     /// An option of the backend; may be repeated (`worker backends ALIAS` lists them)
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(add = ArgValueCompleter::new(completions::options))]
     pub(crate) options: Vec<(String, String)>,
 }
 
@@ -248,6 +321,7 @@ pub(crate) struct OwnerArgument {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct BackendsArguments {
     /// Show the options of this backend
+    #[arg(add = ArgValueCandidates::new(completions::aliases))]
     pub(crate) alias: Option<String>,
     /// Print JSON; for one backend, with the schema of its options
     #[arg(long, conflicts_with_all = ["schema", "template", "explain"])]
@@ -263,6 +337,7 @@ pub(crate) struct BackendsArguments {
     pub(crate) explain: bool,
     /// An option of the backend, as `worker run` takes it; may be repeated
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(add = ArgValueCompleter::new(completions::options))]
     #[arg(requires = "alias", requires = "explain")]
     pub(crate) options: Vec<(String, String)>,
 }
@@ -272,9 +347,11 @@ pub(crate) struct BackendsArguments {
 pub(crate) struct BackendsSelection {
     /// Ask this backend only [default: every configured one]
     #[arg(long, short, value_name = "ALIAS")]
+    #[arg(add = ArgValueCandidates::new(completions::aliases))]
     pub(crate) backend: Option<String>,
     /// An option of the backend; may be repeated
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(add = ArgValueCompleter::new(completions::options))]
     #[arg(requires = "backend")]
     pub(crate) options: Vec<(String, String)>,
 }

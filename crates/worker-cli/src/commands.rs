@@ -1,7 +1,9 @@
 //! One module for each command.
 
 mod backends;
+mod completions;
 mod conformance;
+mod man;
 mod ps;
 mod reap;
 mod run;
@@ -25,6 +27,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     match arguments.command {
         Command::Run(arguments) => on_runtime(run::run(arguments, &global)),
         Command::Backends(arguments) => backends::backends(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
         Command::Ps(arguments) => on_runtime(ps::ps(&arguments)),
         Command::Reap(arguments) => on_runtime(reap::reap(&arguments)),
         #[cfg(feature = "http")]

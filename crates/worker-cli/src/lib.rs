@@ -17,6 +17,7 @@ use backend_ssh as _;
 
 mod args;
 mod commands;
+mod completions;
 mod config_file;
 mod config_text;
 mod environment_file;
@@ -39,6 +40,7 @@ use clap::Parser as _;
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
+    completions::answer();
     let arguments = args::Arguments::parse();
     stderr::install_log(&arguments.global);
     config_file::choose(arguments.global.config.clone());

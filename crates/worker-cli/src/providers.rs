@@ -78,6 +78,11 @@ pub(crate) fn alias(selection: &BackendSelection) -> Result<String> {
     if let Some(alias) = &selection.backend {
         return Ok(alias.clone());
     }
+    default_alias()
+}
+
+/// The configured backend.
+pub(crate) fn default_alias() -> Result<String> {
     let job = job_configuration()?;
     Ok(job.get("backend").unwrap_or(DEFAULT).to_owned())
 }

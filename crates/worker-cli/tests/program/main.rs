@@ -9,3 +9,4 @@ mod config;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
+mod shells;
