@@ -1,17 +1,20 @@
 # Completions of `worker` for bash: source this, or save it as
 # ~/.local/share/bash-completion/completions/worker.
 #
-# The program itself is asked. Bash takes KEY=VALUE for three words: they are put
-# together before, and only what stands behind the last `=` is answered.
+# The program itself is asked. Bash takes KEY=VALUE for three words: what no
+# blank keeps apart is put together before, and only what stands behind the last
+# `=` is answered.
 _worker_complete() {
-    local words=() index=-1 word before='' current
+    local words=() index=-1 rest=$COMP_LINE word gap current
     for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
-        if [[ $index -gt 0 && ($word == = || ($before == = && -n $word)) ]]; then
+        gap=${rest%%[![:space:]]*}
+        rest=${rest#"$gap"}
+        rest=${rest#"$word"}
+        if [[ $index -ge 0 && -z $gap ]]; then
             words[index]+=$word
         else
             words[++index]=$word
         fi
-        before=$word
     done
     current=${words[index]}
     local IFS=$'\v'

@@ -193,7 +193,7 @@ fn a_directory_in_place_of_the_file() {
 fn a_file_that_cannot_be_read_is_told_with_its_mode() {
     let place = Place::new();
     let path = place.file("worker.toml", "");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
         // Nothing is unreadable for root.
         return;
