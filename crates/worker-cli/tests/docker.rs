@@ -41,11 +41,13 @@ struct Bench {
 
 impl Bench {
     fn worker(&self, arguments: &[&str]) -> Command {
+        let (command_name, rest) = arguments.split_first().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
         command
-            .args(arguments)
-            .args(["-b", "docker", "-o", "network=none"])
+            .args([command_name, "-b", "docker", "-o", "network=none"])
             .args(["-o", &format!("endpoint={}", self.engine.endpoint())])
+            // The last value of an option holds.
+            .args(rest)
             .env("WORKER_STATE_DIR", self.state.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
