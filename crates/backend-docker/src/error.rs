@@ -292,7 +292,7 @@ impl Failure {
             Self::Refused { reason, .. } if reason.contains("pace") => {
                 "the script is kept in memory of the container: raise the option `memory`"
             }
-            Self::Refused { .. } => "the image needs the programs `head`, `wc`, `mv` and `mkdir`",
+            Self::Refused { .. } => "the image needs the programs `head`, `wc` and `mkdir`",
             Self::VariableRefused(_) => "give the variable another name",
             Self::EnvironmentTooLarge => "put large values into the script, not into variables",
             Self::Leftover { .. } => "`worker reap -b docker` tries again",

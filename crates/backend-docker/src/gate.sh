@@ -1,7 +1,7 @@
 # The gate: the process that a container of Worker's begins with, and that
 # stays beside the script. It takes lines of commands on its stdin, and reports
 # on its stderr, each line behind a word that only Worker and it know. Its
-# stdout is the script's. For any POSIX shell, with `head`, `wc`, `mv`, `mkdir`.
+# stdout is the script's. For any POSIX shell, with `head`, `wc`, `mkdir`.
 #
 # The end of its input is never the go: a worker that dies closes it too.
 trap : HUP INT QUIT ABRT USR1 USR2 ALRM TERM
@@ -38,10 +38,13 @@ go=
 while [ -z "$go" ] && read -r command size trial; do
     case $command in
     script | environment)
-        # What was sent after the last byte would be read ahead: nothing is.
-        if ( umask 077 && head -c "$size" >"$files/$command.new" ) &&
-            [ "$(wc -c <"$files/$command.new")" -eq "$size" ] &&
-            mv -f "$files/$command.new" "$files/$command"; then
+        # What was sent after the last byte would be read ahead: nothing is. In
+        # place, since nothing runs before the go, and that comes only after
+        # the whole was reported as stored.
+        umask 077
+        if head -c "$size" >"$files/$command" &&
+            [ "$(wc -c <"$files/$command")" -eq "$size" ]; then
+            umask 022
             # A variable that this shell cannot take ends it: not this one.
             if [ "$command" = environment ] && ! ( . "$files/environment" ); then
                 report refused environment

@@ -45,6 +45,7 @@
 //! stops answering is noticed within 35 s; a run goes on without it for
 //! `reconnect-window` (1 min); a removal is tried for 20 s.
 
+mod admission;
 mod attached;
 mod config;
 mod container;
@@ -77,7 +78,7 @@ use backend_core::{Backend, Options};
 
 pub use options::{
     BindMount, Cpus, DockerOptions, ImageSelector, MemoryLimit, PidsLimit, PullPolicy, Setting,
-    TmpfsMount, Ulimit,
+    StartLimit, TmpfsMount, Ulimit,
 };
 pub use provider::DockerProvider;
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use backend_core::{ByteSize, Family};
 
-pub use values::{BindMount, Cpus, MemoryLimit, PidsLimit, Setting, TmpfsMount, Ulimit};
+pub use values::{
+    BindMount, Cpus, MemoryLimit, PidsLimit, Setting, StartLimit, TmpfsMount, Ulimit,
+};
 
 mod values;
 
@@ -28,6 +30,10 @@ backend_core::options! {
         /// How long one answer of the engine may take. Pulling, waiting and
         /// streaming have limits of their own.
         request_timeout: Duration = "60s";
+        /// How many starts there may be at once; further ones wait. Default:
+        /// three for every two processors of this machine where the engine is
+        /// on it, else no limit.
+        concurrent_starts: Option<StartLimit>, example "8";
         /// How long a run goes on without the engine before it is lost.
         reconnect_window: Duration = "1m";
 

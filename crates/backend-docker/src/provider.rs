@@ -9,6 +9,7 @@ use backend_core::{
     Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
 };
 
+use crate::admission::Admission;
 use crate::config;
 use crate::container::Container;
 use crate::discovery::discover;
@@ -26,8 +27,8 @@ pub struct DockerProvider {
     options: Arc<DockerOptions>,
     images: Arc<Images>,
     janitor: Janitor,
-    /// The engine that answered last.
-    engine: Mutex<Option<Engine>>,
+    /// The engine that answered last, and the places for starts on it.
+    engine: Mutex<Option<(Engine, Admission)>>,
 }
 
 impl DockerProvider {
@@ -49,20 +50,30 @@ impl DockerProvider {
 
     /// The engine: the one that is known, else the one that is found.
     async fn engine(&self) -> std::result::Result<Engine, Failure> {
+        self.admitting_engine().await.map(|(engine, _)| engine)
+    }
+
+    async fn admitting_engine(&self) -> std::result::Result<(Engine, Admission), Failure> {
         let known = self.lock().clone();
         match known {
-            Some(engine) => Ok(engine),
+            Some(known) => Ok(known),
             None => self.find_engine().await,
         }
     }
 
-    async fn find_engine(&self) -> std::result::Result<Engine, Failure> {
+    async fn find_engine(&self) -> std::result::Result<(Engine, Admission), Failure> {
         let found = discover(&self.options).await?;
-        *self.lock() = Some(found.clone());
-        Ok(found)
+        let mut known = self.lock();
+        // Starts that wait, wait for the places that there are.
+        let admission = match known.take() {
+            Some((_, admission)) => admission,
+            None => Admission::new(&self.options, found.endpoint()),
+        };
+        *known = Some((found.clone(), admission.clone()));
+        Ok((found, admission))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Engine>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Engine, Admission)>> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,9 +111,10 @@ impl Provider for DockerProvider {
         check(attributes).map_err(on)?;
         let news = |phase, text: &str| context.progress.report(Progress::new(phase, text));
         news(Phase::Connecting, "the engine");
-        let engine = self.engine().await.map_err(on)?;
+        let (engine, admission) = self.admitting_engine().await.map_err(on)?;
         let ready = self.images.ready(&engine, attributes, &context.progress);
         let image = ready.await.map_err(on)?;
+        let place = admission.enter(&context.progress).await;
         news(Phase::Creating, &image.name);
         let marks = context.marks();
         let order = Order {
@@ -117,6 +129,8 @@ impl Provider for DockerProvider {
             began,
         };
         let starting = self.janitor.own(move |cancelled| async move {
+            // Until the container is there, or is gone again.
+            let _place = place;
             let id = order.id.clone();
             let started = Box::pin(start(order, &cancelled)).await;
             started

@@ -2,8 +2,8 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use testbed::dockerd::Dockerd;
@@ -12,10 +12,6 @@ use super::{Figure, figure::Target, interleaved, script, whole};
 use crate::command::{cargo, say};
 
 const IMAGE: &str = "busybox:test";
-
-/// Jobs of one measured batch, and how many of them at a time.
-const BATCH: usize = 30;
-const AT_A_TIME: usize = 10;
 
 /// Bytes of output, and what the worker's memory may come to in KiB while it
 /// hands them to a slow reader.
@@ -52,19 +48,7 @@ pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>>
             measured,
         ));
     }
-    let batch = interleaved(
-        runs.min(5),
-        || at_a_time(|| bench.ours("none", &echo)),
-        || at_a_time(|| bench.peer(&["--network", "none"], "echo hi")),
-    )?;
-    // 1.1 times as many jobs a second.
-    let target = Target::Ratio(1.0 / 1.1);
-    figures.push(Figure::new(
-        "docker: 30 jobs, 10 at once",
-        "docker run --rm",
-        target,
-        batch,
-    ));
+    figures.push(in_one_process(&bench, "throughput", runs.min(7))?);
     let text = format!("head -c {OUTPUT} /dev/zero");
     let output = interleaved(
         runs.min(7),
@@ -80,7 +64,7 @@ pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>>
         target,
         output,
     ));
-    figures.push(first_byte(&bench, runs)?);
+    figures.push(in_one_process(&bench, "first_byte", runs)?);
     let memory = memory_with_a_slow_reader(&mut bench.ours("none", &much))?;
     say(&format!(
         "256 MiB to a slow reader: the worker took {memory} KiB at its most"
@@ -117,37 +101,8 @@ impl Bench<'_> {
     }
 }
 
-/// How long a batch takes, some of it at a time.
-fn at_a_time(command: impl Fn() -> Command) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    let mut running: Vec<Child> = Vec::new();
-    let mut made = 0;
-    while made < BATCH || !running.is_empty() {
-        while made < BATCH && running.len() < AT_A_TIME {
-            let mut command = command();
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            running.push(command.spawn()?);
-            made += 1;
-        }
-        let mut still = Vec::new();
-        for mut child in running {
-            match child.try_wait()? {
-                None => still.push(child),
-                Some(status) => ensure!(status.success(), "a measured command failed: {status}"),
-            }
-        }
-        running = still;
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(began.elapsed())
-}
-
-/// From the run to the first byte, in a process of its own, beside the whole
-/// of the run.
-fn first_byte(bench: &Bench<'_>, runs: usize) -> anyhow::Result<Figure> {
+/// What is measured in a process of its own, that holds one provider.
+fn in_one_process(bench: &Bench<'_>, program: &str, runs: usize) -> anyhow::Result<Figure> {
     let output = cargo()
         .args([
             "bench",
@@ -156,7 +111,7 @@ fn first_byte(bench: &Bench<'_>, runs: usize) -> anyhow::Result<Figure> {
             "--package",
             "backend-docker",
         ])
-        .args(["--bench", "first_byte"])
+        .args(["--bench", program])
         .env("WORKER_BENCH_ENDPOINT", &bench.endpoint)
         .env("WORKER_BENCH_RUNS", runs.to_string())
         .output()
@@ -171,14 +126,22 @@ fn first_byte(bench: &Bench<'_>, runs: usize) -> anyhow::Result<Figure> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(name));
         lines.filter_map(|rest| rest.trim().parse().ok()).collect()
     };
-    let measured = (samples("first-byte "), samples("verdict "));
-    let target = Target::Most(0.015);
-    Ok(Figure::new(
-        "docker: run to first byte",
-        "the whole run",
-        target,
-        measured,
-    ))
+    Ok(if program == "throughput" {
+        // 1.1 times as many jobs a second.
+        Figure::new(
+            "docker: 40 jobs, 10 at once",
+            "docker run --rm",
+            Target::Ratio(1.0 / 1.1),
+            (samples("ours "), samples("peer ")),
+        )
+    } else {
+        Figure::new(
+            "docker: run to first byte",
+            "the whole run",
+            Target::Most(0.015),
+            (samples("first-byte "), samples("verdict ")),
+        )
+    })
 }
 
 /// The most memory that a command takes, in KiB, while its output is read in

@@ -83,6 +83,31 @@ impl OptionValue for PidsLimit {
     }
 }
 
+/// How many starts there may be at once: at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartLimit(u16);
+
+impl StartLimit {
+    /// The limit.
+    pub fn count(self) -> usize {
+        self.0.into()
+    }
+}
+
+impl OptionValue for StartLimit {
+    const KIND: Kind = Kind::Integer {
+        min: 1,
+        max: u16::MAX as i64,
+    };
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count) if count > 0 => Ok(Self(count)),
+            _ => Err(String::new()),
+        }
+    }
+}
+
 /// A file system in memory: where, and with which mount options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TmpfsMount {
@@ -249,6 +274,7 @@ mod tests {
         refused::<MemoryLimit>(&["", "4M", "0", "-1", "9999999T"]);
         refused::<Cpus>(&["", "0", "0.001", "-1", "two", "NaN", "1e9"]);
         refused::<PidsLimit>(&["", "0", "-1", "3", "many"]);
+        refused::<StartLimit>(&["", "0", "-1", "65536"]);
         refused::<TmpfsMount>(&["", "scratch", ":size=1g"]);
         refused::<Ulimit>(&[
             "nofile",
@@ -290,6 +316,7 @@ mod tests {
             let _ = MemoryLimit::parse(&text);
             let _ = Cpus::parse(&text);
             let _ = PidsLimit::parse(&text);
+            let _ = StartLimit::parse(&text);
             let _ = TmpfsMount::parse(&text);
             let _ = Ulimit::parse(&text);
             let _ = BindMount::parse(&text);
