@@ -117,7 +117,10 @@ async fn a_verdict_survives_a_killed_server() {
         output.ends_with("\r\n\r\nwell\n") && output.contains("worker-complete: true"),
         "{output}"
     );
-    let gone = || get("/v1/instances/one").1.contains(r#""by":"restart""#);
+    let gone = || {
+        let told = get("/v1/instances/one").1;
+        told.contains(r#""state":"gone""#) && told.contains(r#""by":"restart""#)
+    };
     eventually("the end of the instance", Duration::from_secs(20), gone).await;
     assert_eq!(
         put("/v1/instances/one", "{}"),
