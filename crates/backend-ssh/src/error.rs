@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backend_core::{Error, ErrorKind, InstanceId, Operation};
 
+use crate::hint;
 use crate::known_hosts::Place;
 
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +251,7 @@ impl FarKind {
 impl Failure {
     /// The error of the contract, for this operation.
     pub(crate) fn during(self, operation: Operation) -> Error {
-        let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
+        let (kind, hint, retryable) = (self.kind(), hint::of(&self), self.is_retryable());
         let mut error = Error::failed(kind, "ssh", operation, self);
         if let Some(hint) = hint {
             error = error.with_hint(hint);
@@ -329,63 +330,6 @@ impl Failure {
             | Self::Session { .. } => true,
             _ => false,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::AllFailed(last) => return last.hint(),
-            Self::Shared(shared) | Self::Broke(shared) => return shared.hint(),
-            Self::NoHosts => "name one with the option `hosts`: `user@host:port`".into(),
-            Self::Config { .. } => "correct the file, or name another with the option `ssh-config` (or `none`)".into(),
-            Self::Key { path, problem } => match problem {
-                KeyProblem::TooOpen(_) => format!("chmod 600 {}", path.display()),
-                KeyProblem::Encrypted | KeyProblem::WrongPassphrase => {
-                    "set WORKER_SSH_PASSPHRASE, or add the key to an agent".into()
-                }
-                KeyProblem::Rsa => "add it to an agent (`ssh-add`), or use an ed25519 key".into(),
-                KeyProblem::Unreadable(_) | KeyProblem::NoKey(_) => {
-                    "name a private key with the option `identity-file`".into()
-                }
-            },
-            Self::Resolve { .. } => "check the name in the option `hosts`".into(),
-            Self::Connect { .. } => "check that the SSH server runs, and its port".into(),
-            Self::TimedOut { stage, .. } => match stage {
-                Stage::Connect => "check the address and the firewall, or raise `connect-timeout`".into(),
-                Stage::Handshake => "check that an SSH server is there, or raise `handshake-timeout`".into(),
-                Stage::Auth => "raise `auth-timeout`".into(),
-            },
-            Self::TurnedAway { .. } => "the server takes no more connections (MaxStartups): try later".into(),
-            Self::HostKey { name, algorithm, problem, .. } => match &**problem {
-                HostKeyProblem::Unknown { .. } | HostKeyProblem::Authority { .. } => format!(
-                    "make sure that it is the right one, and add it (`ssh-keyscan -t {}`), or set `host-key-policy` to `accept-new`",
-                    algorithm.trim_start_matches("ssh-")
-                ),
-                HostKeyProblem::Changed { place, .. } => format!(
-                    "someone may listen in; if the machine was really changed: ssh-keygen -R '{name}' -f {}",
-                    place.path.display()
-                ),
-                HostKeyProblem::Revoked(_) => "do not connect to it".into(),
-                HostKeyProblem::NotPinned(_) => "someone may listen in; if the machine was really changed, pin its new key".into(),
-                HostKeyProblem::Certificate => "let the server show a plain host key too".into(),
-            },
-            Self::Denied { .. } => "name a key with `identity-file`, run an agent, or set WORKER_SSH_PASSWORD".into(),
-            Self::Agent { .. } => "start the agent, or set `identity-agent` to `none`".into(),
-            Self::ExecRefused { .. } => "the account must be allowed to run commands (no ForceCommand, no restricted shell)".into(),
-            Self::NoShell { .. } => "the machine needs /bin/sh, and an account that may use it".into(),
-            Self::Far { kind, text, .. } => match kind {
-                FarKind::Unsuitable => "the machine needs Linux with util-linux or busybox".into(),
-                FarKind::Directory | FarKind::Full => {
-                    "make room, or choose another place with the option `directory`".into()
-                }
-                FarKind::Stale => "look at what is there, and remove it; or set `revert`".into(),
-                FarKind::Revert => "repair the machine by hand, and remove the slot".into(),
-                FarKind::Prepare if !text.is_empty() => "correct the command in the option `prepare`".into(),
-                _ => return None,
-            },
-            Self::NoImages { .. } => "choose a backend that has images, such as `docker`".into(),
-            Self::Leftover { .. } => "the machine removes it by itself when the lease has run out; `worker reap` does it before".into(),
-            _ => return None,
-        })
     }
 }
 

@@ -100,6 +100,7 @@ mod conversation;
 mod error;
 mod flow;
 mod found;
+mod hint;
 mod host;
 mod instance;
 mod job;

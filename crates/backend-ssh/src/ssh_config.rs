@@ -7,8 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod words;
+
 use crate::error::Failure;
 use crate::pattern;
+use words::{HARMLESS, REFUSED};
 
 /// What the configuration says about one machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -271,102 +274,6 @@ fn split(line: &str) -> Result<Option<(String, Vec<String>)>, String> {
     arguments.extend(current);
     Ok(Some((keyword.to_ascii_lowercase(), arguments)))
 }
-
-/// What changes which machine or key is trusted, or how a connection is
-/// protected, and is not supported.
-const REFUSED: [&str; 18] = [
-    "proxycommand",
-    "knownhostscommand",
-    "revokedhostkeys",
-    "hostkeyalgorithms",
-    "casignaturealgorithms",
-    "ciphers",
-    "macs",
-    "kexalgorithms",
-    "pubkeyacceptedalgorithms",
-    "pubkeyacceptedkeytypes",
-    "requiredrsasize",
-    "rekeylimit",
-    "certificatefile",
-    "pkcs11provider",
-    "smartcarddevice",
-    "preferredauthentications",
-    "canonicalizehostname",
-    "bindinterface",
-];
-
-/// What this backend never does, or always does.
-const HARMLESS: [&str; 69] = [
-    "addkeystoagent",
-    "addressfamily",
-    "batchmode",
-    "bindaddress",
-    "canonicaldomains",
-    "canonicalizefallbacklocal",
-    "canonicalizemaxdots",
-    "canonicalizepermittedcnames",
-    "challengeresponseauthentication",
-    "channeltimeout",
-    "checkhostip",
-    "clearallforwardings",
-    "compression",
-    "connectionattempts",
-    "controlmaster",
-    "controlpath",
-    "controlpersist",
-    "dynamicforward",
-    "enableescapecommandline",
-    "enablesshkeysign",
-    "escapechar",
-    "exitonforwardfailure",
-    "fingerprinthash",
-    "forkafterauthentication",
-    "forwardagent",
-    "forwardx11",
-    "forwardx11timeout",
-    "forwardx11trusted",
-    "gatewayports",
-    "gssapiauthentication",
-    "gssapidelegatecredentials",
-    "hashknownhosts",
-    "hostbasedacceptedalgorithms",
-    "hostbasedauthentication",
-    "ipqos",
-    "kbdinteractiveauthentication",
-    "kbdinteractivedevices",
-    "localcommand",
-    "localforward",
-    "loglevel",
-    "logverbose",
-    "nohostauthenticationforlocalhost",
-    "numberofpasswordprompts",
-    "obscurekeystroketiming",
-    "passwordauthentication",
-    "permitlocalcommand",
-    "permitremoteopen",
-    "proxyusefdpass",
-    "pubkeyauthentication",
-    "remotecommand",
-    "remoteforward",
-    "requesttty",
-    "securitykeyprovider",
-    "sendenv",
-    "sessiontype",
-    "setenv",
-    "stdinnull",
-    "streamlocalbindmask",
-    "streamlocalbindunlink",
-    "syslogfacility",
-    "tag",
-    "tcpkeepalive",
-    "tunnel",
-    "tunneldevice",
-    "updatehostkeys",
-    "verifyhostkeydns",
-    "visualhostkey",
-    "warnweakcrypto",
-    "xauthlocation",
-];
 
 #[cfg(test)]
 mod tests {

@@ -399,7 +399,7 @@ async fn a_start_at_a_liar_is_a_typed_error_in_time() {
         );
         assert!(!text.contains("secret"), "{text}");
         assert!(
-            began.elapsed() < Duration::from_secs(60),
+            began.elapsed() < Duration::from_mins(1),
             "{lie:?}: {:?}",
             began.elapsed()
         );
