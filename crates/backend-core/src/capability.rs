@@ -47,6 +47,9 @@ pub enum Capability {
     Images,
     /// Working directory and temporary files are private to the instance.
     PrivateFiles,
+    /// An instance can be meant to outlive the process that started it
+    /// ([`StartContext::keep`](crate::StartContext::keep)).
+    Keeps,
 }
 
 impl Capability {
@@ -66,6 +69,7 @@ impl Capability {
         Self::Polling,
         Self::Images,
         Self::PrivateFiles,
+        Self::Keeps,
     ];
 
     /// The name in messages, JSON and the conformance report.
@@ -85,6 +89,7 @@ impl Capability {
             Self::Polling => "polling",
             Self::Images => "images",
             Self::PrivateFiles => "private-files",
+            Self::Keeps => "keeps",
         }
     }
 }

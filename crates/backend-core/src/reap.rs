@@ -28,6 +28,8 @@ pub enum ReapDecision {
     RemoveDead,
     /// Remove it: it is past its expiry.
     RemoveExpired,
+    /// Remove it: it was asked for by its id.
+    RemoveNamed,
     /// Leave it: it belongs to another owner.
     KeepOther,
     /// Leave it: it is younger than [`MINIMUM_AGE`].
@@ -43,7 +45,10 @@ pub enum ReapDecision {
 impl ReapDecision {
     /// Whether the instance is to be removed.
     pub fn removes(self) -> bool {
-        matches!(self, Self::RemoveDead | Self::RemoveExpired)
+        matches!(
+            self,
+            Self::RemoveDead | Self::RemoveExpired | Self::RemoveNamed
+        )
     }
 }
 
@@ -52,6 +57,7 @@ impl fmt::Display for ReapDecision {
         f.write_str(match self {
             Self::RemoveDead => "its worker is dead",
             Self::RemoveExpired => "past its expiry",
+            Self::RemoveNamed => "asked for by its id",
             Self::KeepOther => "belongs to another owner",
             Self::KeepYoung => "younger than a minute",
             Self::KeepAlive => "its worker is alive",
@@ -93,6 +99,32 @@ pub fn decide(found: &Found, scope: &ReapScope, now: SystemTime) -> ReapDecision
         Liveness::Dead => ReapDecision::RemoveDead,
         Liveness::Elsewhere => ReapDecision::KeepUnknown,
     }
+}
+
+/// Decides on one instance that was asked for by its id: kept or young, it is
+/// removed, but not under a worker that lives.
+pub fn decide_named(found: &Found, scope: &ReapScope) -> ReapDecision {
+    let marks = &found.marks;
+    let allowed = match scope {
+        ReapScope::Owner(owner) => marks.owner == *owner,
+        ReapScope::AllOwners(_) => true,
+    };
+    if !allowed {
+        return ReapDecision::KeepOther;
+    }
+    match marks.worker.liveness() {
+        Liveness::Alive => ReapDecision::KeepAlive,
+        Liveness::Dead => ReapDecision::RemoveNamed,
+        Liveness::Elsewhere if marks.kept => ReapDecision::RemoveNamed,
+        Liveness::Elsewhere => ReapDecision::KeepUnknown,
+    }
+}
+
+/// Decides on one instance for who looks without meaning to reap: only what
+/// was kept on purpose and is past its expiry is removed. `None` is to leave it.
+pub fn decide_kept(found: &Found, scope: &ReapScope, now: SystemTime) -> Option<ReapDecision> {
+    let decision = decide(found, scope, now);
+    (found.marks.kept && decision.removes()).then_some(decision)
 }
 
 #[cfg(test)]
@@ -148,6 +180,50 @@ mod tests {
                 all,
                 expected,
             );
+        }
+    }
+
+    #[test]
+    fn by_name_all_goes_but_what_lives_or_is_another_owners() {
+        let context = StartContext::new();
+        let scope = ReapScope::Owner(context.owner.clone());
+        let named = |change: fn(&mut Marks)| {
+            let mut marks = context.marks();
+            change(&mut marks);
+            decide_named(&Found::new(marks, FoundState::Running, "here"), &scope)
+        };
+        assert_eq!(named(|_| {}), ReapDecision::KeepAlive);
+        let dead = named(|marks| marks.worker.started += 1);
+        assert_eq!(dead, ReapDecision::RemoveNamed);
+        let other = named(|marks| marks.owner = "someone-else".parse().unwrap());
+        assert_eq!(other, ReapDecision::KeepOther);
+        let elsewhere = named(|marks| marks.worker.boot_id = "x".into());
+        assert_eq!(elsewhere, ReapDecision::KeepUnknown);
+        let kept_elsewhere = named(|marks| {
+            marks.worker.boot_id = "x".into();
+            marks.kept = true;
+        });
+        assert_eq!(kept_elsewhere, ReapDecision::RemoveNamed);
+    }
+
+    #[test]
+    fn in_passing_only_what_was_kept_and_is_past_goes() {
+        let context = StartContext::new();
+        let scope = ReapScope::Owner(context.owner.clone());
+        for (kept, past, gone) in [
+            (true, true, true),
+            (true, false, false),
+            (false, true, false),
+        ] {
+            let mut marks = context.marks();
+            marks.created -= 3600;
+            marks.kept = kept;
+            if past {
+                marks.expires = marks.created + 1;
+            }
+            let found = Found::new(marks, FoundState::Running, "here");
+            let decision = decide_kept(&found, &scope, SystemTime::now());
+            assert_eq!(decision.is_some(), gone, "kept {kept}, past {past}");
         }
     }
 }

@@ -92,6 +92,7 @@ impl Provider for DockerProvider {
             Capability::ProcessLimit,
             Capability::Images,
             Capability::PrivateFiles,
+            Capability::Keeps,
         ]
         .into()
     }

@@ -78,6 +78,7 @@ impl Place {
             Capability::ReportsLeftovers,
             Capability::FoundByOthers,
             Capability::PrivateFiles,
+            Capability::Keeps,
         ];
         let found = by_machine.into_iter().filter(|(_, can)| *can);
         found

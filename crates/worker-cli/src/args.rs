@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backend_core::{ByteSize, Kind, OptionValue, OwnerId};
+use backend_core::{ByteSize, InstanceId, Kind, OptionValue, OwnerId};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
@@ -179,7 +179,7 @@ Examples:
   worker reap --dry-run    say what would be removed, and why
   worker reap -b docker";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct BackendSelection {
     /// The backend to use [default: local]
     #[arg(long, short, value_name = "ALIAS", env = "WORKER_BACKEND")]
@@ -189,7 +189,7 @@ pub(crate) struct BackendSelection {
     pub(crate) options: BackendOptions,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct BackendOptions {
     /// An option of the backend; may be repeated (`worker backends ALIAS` lists them)
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
@@ -212,6 +212,9 @@ pub(crate) struct RunArguments {
     /// A name for the job; it is on everything that is created
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
+    /// Leave the instance when the job is over, and print how to find and remove it
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) keep: Option<KeepWhen>,
     /// Write the output to this file as well; it then goes on when standard
     /// output is closed
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
@@ -224,6 +227,15 @@ pub(crate) struct RunArguments {
     pub(crate) events: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) owner: OwnerArgument,
+}
+
+/// When to leave an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeepWhen {
+    /// However the job ends
+    Always,
+    /// Unless it is a success, or is cancelled
+    OnFailure,
 }
 
 /// Where the script comes from: one of the two.
@@ -367,6 +379,9 @@ pub(crate) struct PsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReapArguments {
+    /// Remove these instances now, kept or not, unless their worker is alive
+    #[arg(value_name = "ID")]
+    pub(crate) instances: Vec<InstanceId>,
     #[command(flatten)]
     pub(crate) backends: BackendsSelection,
     /// Say what would be removed, and remove nothing

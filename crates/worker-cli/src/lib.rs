@@ -24,6 +24,8 @@ mod environment_file;
 mod exit;
 mod files;
 mod job_settings;
+mod kept;
+mod live;
 mod option_facts;
 mod output;
 mod providers;

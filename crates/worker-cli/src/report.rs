@@ -45,6 +45,18 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     .print();
 }
 
+/// Prints that a backend of several did not answer, as a warning.
+pub(crate) fn print_no_answer(alias: &str, error: Error) {
+    let asked = format!("backend `{alias}` did not answer");
+    let error = anyhow::Error::from(error).context(asked);
+    let told = Told::of(error.as_ref());
+    if is_json() {
+        told.print();
+    } else {
+        say(&told.text().replacen("error:", "warning:", 1));
+    }
+}
+
 /// An error as it is told.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {

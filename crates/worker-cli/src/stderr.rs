@@ -1,7 +1,7 @@
 //! What is said on standard error: lines for people, or records of JSON, and
 //! in neither of them a secret.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use worker_core::Secrets;
 
 use crate::args::{Global, LogFormat};
+use crate::live;
 
 /// What the names of crates begin with whose log is for our users. Others may
 /// put whole requests into theirs, so only their warnings are shown.
@@ -83,7 +84,9 @@ pub(crate) fn record(level: &str, message: &str, mut fields: Map<String, Value>)
 
 fn write(text: &str) {
     let masked = secrets().mask_text(text);
-    io::stderr().lock().write_all(masked.as_bytes()).ok();
+    live::around(|output| {
+        output.write_all(masked.as_bytes()).ok();
+    });
 }
 
 /// Masks each line of the log, which comes in one piece.
@@ -95,8 +98,9 @@ impl io::Write for Masked {
         let mut masker = secrets().masker();
         let mut passed = masker.push(bytes).into_owned();
         passed.extend(masker.finish());
-        io::stderr().lock().write_all(&passed)?;
-        Ok(bytes.len())
+        let mut written = Ok(());
+        live::around(|output| written = output.write_all(&passed));
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -52,6 +52,33 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The same where that fits into `columns`, and else each row as a list of its
+/// cells, each behind its heading.
+pub(crate) fn fitted(rows: &[Vec<String>], columns: Option<usize>) -> String {
+    let table = render(rows);
+    let widest = table.lines().map(|line| line.chars().count()).max();
+    if columns.is_none_or(|columns| widest.unwrap_or(0) <= columns) {
+        return table;
+    }
+    let Some((heading, rows)) = rows.split_first() else {
+        return table;
+    };
+    let lists = rows.iter().map(|row| {
+        let cells = heading.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        let pairs: Vec<_> = cells
+            .map(|(name, cell)| vec![name.clone(), cell.clone()])
+            .collect();
+        render(&pairs)
+    });
+    lists.collect::<Vec<_>>().join("\n")
+}
+
+/// The width of the terminal that standard output is; `None` elsewhere.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use backend_core::{Environment, OwnerId, StartAttributes};
 
-use crate::{Limits, Secrets};
+use crate::{Keep, Limits, Secrets};
 
 /// One script with its attributes and limits.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Job {
     pub limits: Limits,
     /// Whose instance it is; this user's where it is `None`.
     pub owner: Option<OwnerId>,
+    /// Whether the instance is left when the job is over.
+    pub keep: Keep,
 }
 
 impl Job {
@@ -38,6 +40,7 @@ impl Job {
             secrets: Secrets::new(),
             limits: Limits::default(),
             owner: None,
+            keep: Keep::Never,
         }
     }
 }

@@ -42,6 +42,18 @@ pub(crate) struct Watched {
     pub(crate) result: Option<Result<RunResult>>,
     /// What ended it, if it was not the script by itself.
     pub(crate) trigger: Option<Trigger>,
+    /// Whether the instance was stopped to end it.
+    pub(crate) stopped: bool,
+}
+
+impl Watched {
+    fn by_itself(result: Result<RunResult>) -> Self {
+        Self {
+            result: Some(result),
+            trigger: None,
+            stopped: false,
+        }
+    }
 }
 
 impl Watch<'_> {
@@ -51,7 +63,7 @@ impl Watch<'_> {
     pub(crate) async fn to_the_end(&self, mut run: Running<'_>) -> Watched {
         let trigger = tokio::select! {
             biased;
-            result = &mut run => return Watched { result: Some(result), trigger: None },
+            result = &mut run => return Watched::by_itself(result),
             trigger = self.trigger() => trigger,
         };
         self.events.emit(match trigger {
@@ -61,13 +73,14 @@ impl Watch<'_> {
         // Until the first signal, the script may still end by itself.
         tokio::select! {
             biased;
-            result = &mut run => return Watched { result: Some(result), trigger: None },
+            result = &mut run => return Watched::by_itself(result),
             () = self.note() => {}
         }
-        let result = self.end(run).await;
+        let (result, stopped) = self.end(run).await;
         Watched {
             result,
             trigger: Some(trigger),
+            stopped,
         }
     }
 
@@ -104,7 +117,7 @@ impl Watch<'_> {
         }
     }
 
-    async fn end(&self, mut run: Running<'_>) -> Option<Result<RunResult>> {
+    async fn end(&self, mut run: Running<'_>) -> (Option<Result<RunResult>>, bool) {
         let graceful = async {
             if self.send(Signal::TERM).await {
                 tokio::time::sleep(self.limits.grace).await;
@@ -112,7 +125,7 @@ impl Watch<'_> {
         };
         tokio::select! {
             biased;
-            result = &mut run => return Some(result),
+            result = &mut run => return (Some(result), false),
             () = self.cancel.urgent() => {}
             () = graceful => {}
         }
@@ -127,7 +140,7 @@ impl Watch<'_> {
         };
         tokio::select! {
             biased;
-            result = &mut run => return Some(result),
+            result = &mut run => return (Some(result), false),
             () = forceful => {}
         }
         // The last rung: the run returns because its instance goes. The stop
@@ -137,11 +150,12 @@ impl Watch<'_> {
             self.instance.stop().await.ok();
             tokio::time::sleep(END_PATIENCE).await;
         };
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             result = &mut run => Some(result),
             () = stopping => None,
-        }
+        };
+        (result, true)
     }
 
     async fn killed_for_long(&self) {

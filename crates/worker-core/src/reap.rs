@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use backend_core::reap::{ReapDecision, ReapScope, decide};
-use backend_core::{Found, Provider, Result};
+use backend_core::reap::{ReapDecision, ReapScope, decide, decide_kept, decide_named};
+use backend_core::{Found, InstanceId, Provider, Result};
 
 /// What was decided on one found instance, and what came of it.
 #[derive(Debug)]
@@ -27,9 +27,63 @@ pub async fn reap(
     scope: &ReapScope,
     dry_run: bool,
 ) -> Result<Vec<Reaped>> {
+    carry_out(provider, dry_run, |found| {
+        Some(decide(found, scope, SystemTime::now()))
+    })
+    .await
+}
+
+/// Removes the instances of these ids, kept or not, unless their worker lives:
+/// what their owner no longer wants. Ids that are not found are not told.
+///
+/// # Errors
+///
+/// Those of [`Provider::list`].
+pub async fn reap_named(
+    provider: &dyn Provider,
+    scope: &ReapScope,
+    ids: &[InstanceId],
+    dry_run: bool,
+) -> Result<Vec<Reaped>> {
+    carry_out(provider, dry_run, |found| {
+        let named = ids.contains(&found.marks.instance);
+        named.then(|| decide_named(found, scope))
+    })
+    .await
+}
+
+/// Removes the instances that were kept and are past their expiry, of those
+/// that were found, and gives back the others: what anyone does who looks.
+pub async fn reap_kept(
+    provider: &dyn Provider,
+    scope: &ReapScope,
+    found: Vec<Found>,
+) -> (Vec<Found>, Vec<Reaped>) {
+    let (mut others, mut reaped) = (Vec::new(), Vec::new());
+    for found in found {
+        match decide_kept(&found, scope, SystemTime::now()) {
+            Some(decision) => reaped.push(Reaped {
+                removal: Some(provider.remove(&found).await),
+                found,
+                decision,
+            }),
+            None => others.push(found),
+        }
+    }
+    (others, reaped)
+}
+
+/// What `decide` decides on each instance, `None` where it is not asked for.
+async fn carry_out(
+    provider: &dyn Provider,
+    dry_run: bool,
+    decide: impl Fn(&Found) -> Option<ReapDecision>,
+) -> Result<Vec<Reaped>> {
     let mut reaped = Vec::new();
     for found in provider.list().await? {
-        let decision = decide(&found, scope, SystemTime::now());
+        let Some(decision) = decide(&found) else {
+            continue;
+        };
         let removal = if decision.removes() && !dry_run {
             Some(provider.remove(&found).await)
         } else {

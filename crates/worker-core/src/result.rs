@@ -7,7 +7,7 @@ use backend_core::{Error, Outcome};
 use serde::{Serialize, Serializer};
 
 use crate::event::FORMAT_VERSION;
-use crate::{CancelCause, Job, Secrets};
+use crate::{CancelCause, Job, Kept, Secrets};
 
 /// Source: FIPS 180-4, of no bytes at all.
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -72,6 +72,9 @@ pub struct JobResult {
     /// Why the instance could not be removed, and what may be left of it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "chain")]
     pub stop_error: Option<Error>,
+    /// That the instance was left on purpose, and until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
 }
 
 /// Who ended a job.
@@ -204,6 +207,7 @@ impl JobResult {
             error,
             step: None,
             stop_error: None,
+            kept: None,
         }
     }
 

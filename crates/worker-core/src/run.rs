@@ -1,10 +1,10 @@
 //! One job from start to stop: the sequence.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backend_core::{
-    Error, ErrorKind, Instance, Loss, LossCause, Outcome, OutputSink, ProgressReporter, Provider,
-    RunOptions, RunResult, StartContext,
+    Capability, Error, ErrorKind, Instance, Loss, LossCause, Outcome, OutputSink, ProgressReporter,
+    Provider, RunOptions, RunResult, StartContext, unix_seconds,
 };
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -13,7 +13,8 @@ use crate::event::FORMAT_VERSION;
 use crate::ladder::{END_PATIENCE, Trigger, Watch, Watched};
 use crate::pipeline::{OutputSummary, Pipeline};
 use crate::{
-    Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Limit, OnMaxOutput, Step,
+    Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Kept, Limit, OnMaxOutput,
+    Step,
 };
 
 /// How long a stop may take: longer than any deadline of its own.
@@ -111,7 +112,12 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     async fn start(&self, result: &mut JobResult) -> Result<Box<dyn Instance>, Ended> {
+        let can_keep = || self.provider.capabilities().has(Capability::Keeps);
+        if self.job.keep.may_keep() && !can_keep() {
+            return Err(Ended::Failed(Error::unsupported(Capability::Keeps)));
+        }
         let mut context = StartContext::new().lifetime(self.job.limits.lifetime());
+        context.keep = self.job.keep.may_keep();
         context.job.clone_from(&self.job.name);
         let events = self.events.clone();
         context.progress = ProgressReporter::new(move |progress| {
@@ -146,7 +152,16 @@ impl Steps<'_> {
         mut pipeline: Pipeline<'_>,
         result: &mut JobResult,
     ) {
-        self.upload_and_run(instance, &mut pipeline, result).await;
+        // Before the run: its marks are as old as this, or younger.
+        let expires = SystemTime::now() + self.job.limits.lifetime() - result.durations.start;
+        let stopped = self.upload_and_run(instance, &mut pipeline, result).await;
+        if !stopped && self.job.keep.keeps(result) {
+            result.kept = Some(Kept {
+                expires: unix_seconds(expires),
+            });
+            let output = self.last_bytes(pipeline).await;
+            return tell_output(result, output, self.job);
+        }
         // At once: the last bytes need not wait for the stop, and a sink that
         // takes nothing must not hold it up.
         let stop = self.stop(instance);
@@ -173,12 +188,13 @@ impl Steps<'_> {
         finish.await
     }
 
+    /// Says whether the instance had to be stopped to end the run.
     async fn upload_and_run(
         &self,
         instance: &dyn Instance,
         pipeline: &mut Pipeline<'_>,
         result: &mut JobResult,
-    ) {
+    ) -> bool {
         let upload = instance.upload_script(&self.job.script);
         let (uploaded, duration) = self
             .step(
@@ -189,7 +205,8 @@ impl Steps<'_> {
             .await;
         result.durations.upload = duration;
         if let Err(ended) = uploaded {
-            return ended.tell(result, Step::Upload);
+            ended.tell(result, Step::Upload);
+            return false;
         }
 
         let began = Instant::now();
@@ -212,6 +229,7 @@ impl Steps<'_> {
             watch.to_the_end(run).instrument(span).await
         };
         result.durations.run = began.elapsed();
+        let stopped = watched.stopped;
         tell_run(result, watched);
         if let Some(outcome) = &result.outcome {
             self.events.emit(EventKind::RunEnded {
@@ -219,6 +237,7 @@ impl Steps<'_> {
             });
             self.ended(Step::Run, result.durations.run);
         }
+        stopped
     }
 
     async fn stop(&self, instance: &dyn Instance) -> (backend_core::Result<()>, Duration) {

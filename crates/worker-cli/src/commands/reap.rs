@@ -25,19 +25,37 @@ pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus
     let mut all = Vec::new();
     for (backend, provider) in providers::selected(&arguments.backends)? {
         let reaped = match &provider {
-            Ok(provider) => worker_core::reap(&**provider, &scope, arguments.dry_run).await,
+            Ok(provider) => {
+                let (scope, dry_run) = (&scope, arguments.dry_run);
+                if arguments.instances.is_empty() {
+                    worker_core::reap(&**provider, scope, dry_run).await
+                } else {
+                    let ids = &arguments.instances;
+                    worker_core::reap_named(&**provider, scope, ids, dry_run).await
+                }
+            }
             Err(error) => Err(error.clone()),
         };
         match reaped {
             Ok(reaped) => all.extend(reaped.into_iter().map(|reaped| (backend, reaped))),
             Err(error) => {
-                let asked = format!("backend `{}` did not answer", backend.alias);
-                report::print_error(&anyhow::Error::from(error).context(asked));
+                report::print_no_answer(backend.alias, error);
                 status = FAILURE;
             }
         }
         if let Ok(provider) = provider {
             super::settle(&*provider).await;
+        }
+    }
+    for id in &arguments.instances {
+        if !all
+            .iter()
+            .any(|(_, reaped)| reaped.found.marks.instance == *id)
+        {
+            let message = format!("there is no instance `{id}`");
+            let hint = "`worker ps` lists those that exist";
+            report::print_error(&anyhow::Error::msg(report::Problem::new(message, hint)));
+            status = FAILURE;
         }
     }
     if all

@@ -7,17 +7,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use backend_core::{Chain, Environment, Error, ErrorKind, Provider, StartAttributes};
 use worker_core::{
-    Canceller, EndedBy, Job, JobResult, Limits, Listener, OnMaxOutput, OutputLimit, RetryStart,
-    Secrets, run_job,
+    Canceller, EndedBy, Job, JobResult, Keep, Limits, Listener, OnMaxOutput, OutputLimit,
+    RetryStart, Secrets, run_job,
 };
 
-use crate::args::{AttributeArguments, EnvironmentArguments, Global, LimitArguments, RunArguments};
+use crate::args::{
+    AttributeArguments, EnvironmentArguments, Global, KeepWhen, LimitArguments, RunArguments,
+};
 use crate::exit::ExitStatus;
 use crate::files::{ResultFile, event_log, event_writer};
 use crate::job_settings::{JobSettings, MaxOutputAction, Profile};
+use crate::live::Live;
 use crate::output::Output;
 use crate::report::Problem;
-use crate::{environment_file, providers, report, script, signals, stderr};
+use crate::{environment_file, kept, providers, report, script, signals, stderr};
+
+/// How long a run may take to remove what was kept and is past its time.
+const TIDY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the command. All that can be wrong with the command line is found
 /// before anything is created, and told in the result file too.
@@ -32,6 +38,7 @@ pub(super) async fn run(
     let path = arguments.result.as_deref();
     let mut file = path.map(ResultFile::create).transpose()?;
     let name = arguments.job.clone();
+    let selection = arguments.backend.clone();
     let ran = carry_out(arguments.into(), global, &canceller).await;
     let result = match &ran {
         Ok(result) => result,
@@ -44,6 +51,9 @@ pub(super) async fn run(
     }
     let result = ran?;
     report::conclude(&result, global.quiet);
+    if result.kept.is_some() {
+        kept::conclude(&result, &providers::alias(&selection)?, global.quiet);
+    }
     Ok(ExitStatus::of(&result))
 }
 
@@ -73,13 +83,27 @@ async fn carry_out(
     if let Some(path) = &arguments.events {
         listeners.push(Box::new(event_writer(path)?));
     }
+    let live = Live::begin(global);
     if !global.quiet {
-        listeners.push(Box::new(report::narrate));
+        let mut shown = live.as_ref().map(Live::listener);
+        listeners.push(Box::new(move |event| {
+            if !shown.as_mut().is_some_and(|shown| shown(event)) {
+                report::narrate(event);
+            }
+        }));
     }
     let mut output = Output::open(arguments.output.as_deref())?;
     output.cancel_when_closed(canceller);
-    let result = run_job(&provider, &job, &mut output, &event_log(listeners), &cancel).await;
+    let events = event_log(listeners);
+    // Beside the job, so that it costs no time.
+    let alias = providers::alias(&arguments.backend)?;
+    let tidy = kept::tidy(&alias, &provider, job.owner.clone());
+    let run = run_job(&provider, &job, &mut output, &events, &cancel);
+    let (result, ()) = tokio::join!(run, async {
+        tokio::time::timeout(TIDY_PATIENCE, tidy).await.ok();
+    });
     super::settle(&provider).await;
+    drop(live);
     if let Some(complaint) = output.complaint() {
         tracing::warn!("{complaint}");
     }
@@ -110,6 +134,11 @@ fn job(arguments: &RunArguments) -> anyhow::Result<(Job, Arc<dyn Provider>)> {
     job.secrets = secrets;
     job.limits = limits;
     job.owner.clone_from(&arguments.owner.owner);
+    job.keep = match arguments.keep {
+        None => Keep::Never,
+        Some(KeepWhen::Always) => Keep::Always,
+        Some(KeepWhen::OnFailure) => Keep::OnFailure,
+    };
     Ok((job, configured.provider))
 }
 

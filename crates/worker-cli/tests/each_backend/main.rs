@@ -11,6 +11,7 @@
 
 mod cancel;
 mod clock;
+mod kept;
 mod killed;
 mod limits;
 mod place;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let cases = [
         cancel::CASES,
         clock::CASES,
+        kept::CASES,
         killed::CASES,
         limits::CASES,
         secrets::CASES,

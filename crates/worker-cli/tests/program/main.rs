@@ -6,7 +6,9 @@
 mod bad_input;
 mod common;
 mod config;
+mod live;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
 mod shells;
+mod terminal;

@@ -1,0 +1,134 @@
+//! Instances that were kept on purpose: what their owner is told, and their
+//! removal at their time by whoever looks next.
+//!
+//! A small note in the state directory for each lets `worker run` know without
+//! asking anyone that there is something to look for; `ps` and `reap` ask the
+//! backends anyway.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use backend_core::reap::ReapScope;
+use backend_core::{Chain, OwnerId, Provider, state_directory, unix_seconds};
+use worker_core::{JobResult, Reaped, reap_kept};
+
+use crate::report::rounded;
+use crate::stderr::say;
+
+/// The times in the messages, without what nobody reads.
+const MINUTE: usize = "2026-01-01T00:00".len();
+
+/// Tells where the instance of `result` is and when it goes, if it was kept.
+pub(crate) fn conclude(result: &JobResult, alias: &str, quiet: bool) {
+    let (Some(kept), Some(id)) = (result.kept, &result.instance) else {
+        return;
+    };
+    if let Err(error) = note(alias, id, kept.expires) {
+        tracing::debug!(%error, "cannot note that an instance is kept");
+    }
+    if quiet {
+        return;
+    }
+    let left = Duration::from_secs(kept.expires.saturating_sub(unix_seconds(SystemTime::now())));
+    // To the minute: seconds are of no use to a person.
+    let left = Duration::from_secs(left.as_secs().next_multiple_of(60));
+    say(&format!(
+        "worker: kept {id} until {} ({})\n\
+         worker: where it is: worker ps --json -b {alias}\n\
+         worker: remove it now: worker reap -b {alias} {id}\n",
+        minute(kept.expires),
+        rounded(left)
+    ));
+}
+
+/// Removes what was kept on the backend `alias` and is past its time by the
+/// notes; asks nobody if there is none.
+pub(crate) async fn tidy(alias: &str, provider: &dyn Provider, owner: Option<OwnerId>) {
+    let now = unix_seconds(SystemTime::now());
+    let due: Vec<_> = notes(alias)
+        .into_iter()
+        .filter(|(_, expires)| *expires <= now)
+        .collect();
+    if due.is_empty() {
+        return;
+    }
+    let scope = ReapScope::Owner(owner.unwrap_or_else(OwnerId::current));
+    match provider.list().await {
+        Ok(found) => {
+            let (_, reaped) = reap_kept(provider, &scope, found).await;
+            tell(alias, &reaped);
+            for (path, _) in due {
+                std::fs::remove_file(path).ok();
+            }
+        }
+        Err(error) => {
+            let error = Chain(&error);
+            tracing::debug!(%error, "cannot look for kept instances that are past their time");
+        }
+    }
+}
+
+/// Says what was removed in passing.
+pub(crate) fn tell(alias: &str, reaped: &[Reaped]) {
+    for reaped in reaped {
+        let id = &reaped.found.marks.instance;
+        let past = minute(reaped.found.marks.expires);
+        match &reaped.removal {
+            Some(Err(error)) => tracing::warn!(
+                "cannot remove {id} on {alias}, kept until {past}: {}",
+                Chain(error)
+            ),
+            _ => say(&format!(
+                "worker: removed {id} on {alias}: kept until {past}\n"
+            )),
+        }
+    }
+}
+
+/// A time to the minute, in UTC.
+fn minute(seconds: u64) -> String {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    let text = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+    let text = text.unwrap_or_default().replace('T', " ");
+    format!("{} UTC", text.get(..MINUTE).unwrap_or(&text))
+}
+
+fn directory() -> Option<PathBuf> {
+    state_directory().map(|state| state.join("kept"))
+}
+
+/// `ALIAS` and the instance are the name; the time is the content.
+fn note(alias: &str, id: &str, expires: u64) -> std::io::Result<()> {
+    let Some(directory) = directory() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(&directory)?;
+    std::fs::write(
+        directory.join(format!("{alias}.{id}")),
+        format!("{expires}\n"),
+    )
+}
+
+/// The notes on a backend: each file, and from when on its instance goes.
+fn notes(alias: &str) -> Vec<(PathBuf, u64)> {
+    let entries = directory().and_then(|directory| std::fs::read_dir(directory).ok());
+    let prefix = format!("{alias}.");
+    let ours = entries.into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(&prefix))
+    });
+    ours.filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        Some((entry.path(), text.trim().parse().ok()?))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_to_the_minute() {
+        assert_eq!(super::minute(1_700_000_000), "2023-11-14 22:13 UTC");
+        assert_eq!(super::minute(0), "1970-01-01 00:00 UTC");
+    }
+}
