@@ -76,12 +76,16 @@ pub(crate) async fn create(
             context
                 .progress
                 .report(Progress::new(Phase::Connecting, detail));
+            let mut asking = std::pin::pin!(ask(remote, &call));
             let asked = tokio::select! {
+                asked = &mut asking => asked,
                 () = token.cancelled() => {
+                    // A request that is given up may still be carried out, after
+                    // the deletion even: so it is waited for.
+                    asking.await.ok();
                     undo(janitor, remote, id);
                     return Err(HttpError::StartCancelled);
                 }
-                asked = ask(remote, &call) => asked,
             };
             let error = match asked {
                 Ok(document) => return Ok((remote.clone(), document)),
