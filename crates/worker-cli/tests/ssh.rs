@@ -126,7 +126,7 @@ fn a_worker_that_is_killed_leaves_nothing_once_the_lease_has_run_out() {
     child.wait().unwrap();
     // Nobody connects from here on.
     let slots = server.home().join(".worker-ssh");
-    until(Duration::from_secs(60), "no process is left", || {
+    until(Duration::from_mins(1), "no process is left", || {
         processes_with(&mark) == 0
     });
     until(Duration::from_secs(20), "no file is left", || {
