@@ -74,6 +74,12 @@ pub(crate) enum Command {
     /// List the instances that exist, alive or left behind
     #[command(after_long_help = PS_EXAMPLES)]
     Ps(PsArguments),
+    /// Try each step of the backends for real, and explain what does not work
+    #[command(after_long_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArguments),
+    /// Run one script on several backends, side by side
+    #[command(after_long_help = MATRIX_EXAMPLES)]
+    Matrix(Box<MatrixArguments>),
     /// Remove the instances that dead workers left behind
     #[command(after_long_help = REAP_RULES)]
     Reap(ReapArguments),
@@ -100,6 +106,24 @@ Examples:
   worker backends --explain                the same for the settings of the job
   worker backends --template > worker.toml
   worker backends --schema                 for editors";
+
+const DOCTOR_EXAMPLES: &str = "\
+It sets up, starts an instance, uploads, runs, cancels and stops, and looks for
+what was left behind; never for more than a minute. The report can be pasted:
+secrets are hidden.
+
+Examples:
+  worker doctor                       every configured backend
+  worker doctor -b docker --image debian:12
+
+Exit status: 0 if all would work, else 1.";
+
+const MATRIX_EXAMPLES: &str = "\
+Examples:
+  worker matrix -b local -b docker build.sh
+  worker matrix -b local -b docker -o docker.network=none -c 'uname -a'
+
+Exit status: 0 if all backends give the same exit and the same output, else 1.";
 
 const PS_EXAMPLES: &str = "\
 Examples:
@@ -366,6 +390,34 @@ pub(crate) struct BackendsSelection {
     #[arg(add = ArgValueCompleter::new(completions::options))]
     #[arg(requires = "backend")]
     pub(crate) options: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) backends: BackendsSelection,
+    /// Try this image
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MatrixArguments {
+    #[command(flatten)]
+    pub(crate) script: ScriptArguments,
+    /// A backend to run on; once for each
+    #[arg(long = "backend", short = 'b', value_name = "ALIAS", required = true)]
+    #[arg(add = ArgValueCandidates::new(completions::aliases))]
+    pub(crate) backends: Vec<String>,
+    /// An option of one of the backends; may be repeated
+    #[arg(long = "option", short = 'o', value_name = "ALIAS.KEY=VALUE", value_parser = pair)]
+    pub(crate) options: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArguments,
+    #[command(flatten)]
+    pub(crate) attributes: AttributeArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,9 @@
 mod backends;
 mod completions;
 mod conformance;
+mod doctor;
 mod man;
+mod matrix;
 mod ps;
 mod reap;
 mod run;
@@ -29,6 +31,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Backends(arguments) => backends::backends(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => man::man(&arguments),
+        Command::Doctor(arguments) => on_runtime(doctor::doctor(&arguments)),
+        Command::Matrix(arguments) => on_runtime(matrix::matrix(&arguments)),
         Command::Ps(arguments) => on_runtime(ps::ps(&arguments)),
         Command::Reap(arguments) => on_runtime(reap::reap(&arguments)),
         #[cfg(feature = "http")]

@@ -160,6 +160,72 @@ fn bad_input_is_named_and_leaves_nothing() {
     }
 }
 
+/// What is broken, what the report has to say of it, and what mends it.
+const BROKEN: &[(&[&str], &[&str], &[&str])] = &[
+    (
+        &["--image", "busybox:none", "-o", "pull-policy=never"],
+        &["FAILED  start", "busybox:none", "hint:"],
+        &["--image", "busybox:test"],
+    ),
+    (
+        &["--image", "shellless:test"],
+        &["FAILED  start", "/bin/sh", "hint:"],
+        &["--image", "busybox:test"],
+    ),
+    (
+        &["--image", "busybox:test", "-o", "network=nowhere"],
+        &["FAILED  start", "nowhere", "hint:"],
+        &["--image", "busybox:test", "-o", "network=none"],
+    ),
+    (
+        &["--image", "busybox:test", "-o", "runtime=nosuch"],
+        &["FAILED  start", "nosuch", "hint:"],
+        &["--image", "busybox:test"],
+    ),
+    (
+        &[
+            "--image",
+            "busybox:test",
+            "-o",
+            "endpoint=tcp://127.0.0.1:1",
+        ],
+        &["FAILED  setup", "127.0.0.1:1", "hint:"],
+        &["--image", "busybox:test"],
+    ),
+];
+
+#[test]
+fn doctor_explains_what_is_broken_and_its_remedy_works() {
+    let Some(bench) = Bench::new() else { return };
+    let made = bench
+        .engine
+        .import("shellless:test", rootfs::without_shell, &[]);
+    made.unwrap();
+    let doctor = |arguments: &[&str]| {
+        let output = bench.worker(&[&["doctor"], arguments].concat()).output();
+        let output = output.unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), told)
+    };
+    for (broken, parts, mended) in BROKEN {
+        let (status, told) = doctor(broken);
+        assert_eq!(status, Some(1), "{broken:?}: {told}");
+        for part in *parts {
+            assert!(
+                told.contains(part),
+                "{broken:?}: {part:?} is not in: {told}"
+            );
+        }
+        // What was configured may be longer; what we say is not.
+        let words = told.lines().filter(|line| line.len() > 60);
+        let long: Vec<_> = words.filter(|line| line.contains("hint:")).collect();
+        assert!(long.is_empty(), "{long:?}");
+        let (status, told) = doctor(mended);
+        assert_eq!(status, Some(0), "{mended:?}: {told}");
+        assert_eq!(bench.left().0, "", "{broken:?} left a container");
+    }
+}
+
 #[test]
 fn nothing_is_left_after_many_jobs() {
     let Some(bench) = Bench::new() else { return };

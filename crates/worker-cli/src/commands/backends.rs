@@ -1,7 +1,7 @@
 //! `worker backends`: what is compiled in, what it can be told, and what it is
 //! told now.
 
-mod explain;
+pub(super) mod explain;
 mod listing;
 
 use backend_core::{Backend, Options as _, backend, backends as registered, schema};

@@ -142,7 +142,7 @@ fn job(arguments: &RunArguments) -> anyhow::Result<(Job, Arc<dyn Provider>)> {
     Ok((job, configured.provider))
 }
 
-fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> {
+pub(super) fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> {
     let mut environment = Environment::new();
     for path in &arguments.env_file {
         read_file(path, &mut environment).with_context(|| {
@@ -163,7 +163,7 @@ fn environment(arguments: &EnvironmentArguments) -> anyhow::Result<Environment> 
 }
 
 /// The secrets of the job, which are also set in `environment`.
-fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Secrets> {
+pub(super) fn secrets(names: &[String], environment: &mut Environment) -> anyhow::Result<Secrets> {
     for name in names {
         std::env::var(name)
             .map_err(anyhow::Error::from)
@@ -192,7 +192,7 @@ fn read_file(path: &PathBuf, environment: &mut Environment) -> anyhow::Result<()
     environment_file::read(&text, environment).map_err(anyhow::Error::msg)
 }
 
-fn attributes(
+pub(super) fn attributes(
     arguments: &AttributeArguments,
     settings: &JobSettings,
     limits: &Limits,
@@ -219,7 +219,7 @@ fn attributes(
 
 /// The limits: each from the command line, else from the configuration, else
 /// from the profile.
-fn limits(arguments: &LimitArguments, settings: &JobSettings) -> Limits {
+pub(super) fn limits(arguments: &LimitArguments, settings: &JobSettings) -> Limits {
     let mut limits = match arguments.profile.or(settings.profile) {
         Some(Profile::Ci) => Limits::ci(),
         None => Limits::default(),

@@ -6,7 +6,9 @@
 mod bad_input;
 mod common;
 mod config;
+mod doctor;
 mod live;
+mod matrix;
 mod run;
 #[cfg(feature = "http")]
 mod serve;

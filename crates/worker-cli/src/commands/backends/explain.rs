@@ -29,6 +29,14 @@ pub(super) fn text(
     format!("{heading}, {file}:\n\n{}", table::render(&rows))
 }
 
+/// The same of what is set at all, without a heading.
+pub(in super::super) fn set(specs: &[OptionSpec], config: &ProviderConfig) -> Vec<Vec<String>> {
+    let is_set = |spec: &&OptionSpec| !spec.keys_in(specs, config).is_empty();
+    let rows = specs.iter().filter(is_set);
+    rows.flat_map(|spec| settings(spec, specs, config))
+        .collect()
+}
+
 fn settings(spec: &OptionSpec, specs: &[OptionSpec], config: &ProviderConfig) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for key in spec.keys_in(specs, config) {
