@@ -69,7 +69,7 @@ backend_core::options! {
         /// The size of /dev/shm. Default: the engine's (64 MiB).
         shm_size: Option<ByteSize>, example "256M";
         /// Further file systems in memory, as `PATH` or `PATH:OPTIONS`.
-        tmpfs: Vec<TmpfsMount>, example "/scratch:size=1g,exec";
+        tmpfs: Vec<TmpfsMount>, example "/scratch:size=1g";
         /// Limits on resources, as `NAME=SOFT` or `NAME=SOFT:HARD`.
         ulimits: Vec<Ulimit>, example "nofile=1024:4096";
         /// Directories of the engine's machine to mount, as

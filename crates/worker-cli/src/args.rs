@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::completions;
+use crate::exit_statuses;
 use crate::job_settings::{MaxOutputAction, Profile};
 
 /// Runs a script on a disposable compute instance: a process here, a
@@ -50,7 +51,13 @@ pub(crate) struct Global {
     pub(crate) log_format: LogFormat,
     /// Read the configuration from this file [default: ./worker.toml, else
     /// worker/worker.toml in the user's configuration directory]
-    #[arg(long, global = true, env = "WORKER_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "WORKER_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -66,7 +73,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a script on an instance of its own
-    #[command(after_long_help = RUN_EXAMPLES)]
+    #[command(after_long_help = run_help())]
     Run(Box<RunArguments>),
     /// List the backends of this program, or the options of one
     #[command(after_long_help = BACKENDS_EXAMPLES)]
@@ -178,20 +185,18 @@ Examples:
   worker run -c 'make test'                 a line of shell
   generate | worker run -                   a script from standard input
   worker run -e MODE=fast --hard-timeout 10m build.sh
+  worker run -b docker --image debian:12 build.sh
+  worker run -b ssh -o hosts=ci@build1 build.sh
   worker run -b fake -o exit-code=3 build.sh    a rehearsal
 
 Standard output is the script's output and nothing else.
 
-Exit status:
-  the script's own exit code, or
-  128+n  a signal ended the script (137 also for a lack of memory)
-  124    a limit ended it: startup, upload, hard, silence or output
-  125    it never began
-  75     it may have begun, and how it ended is not known
-  130, 143, 129   the job was cancelled by INT, TERM or HUP
-  141    the job was cancelled because its output could not be written
-  2      the command line is wrong
-`--result FILE` tells for sure which of these it was.";
+";
+
+fn run_help() -> String {
+    let statuses = exit_statuses::help();
+    format!("{RUN_EXAMPLES}{statuses}`--result FILE` tells for sure which of these it was.")
+}
 
 const REAP_RULES: &str = "\
 An instance of yours is removed when the worker that made it is dead, or when
@@ -206,7 +211,13 @@ Examples:
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BackendSelection {
     /// The backend to use [default: local]
-    #[arg(long, short, value_name = "ALIAS", env = "WORKER_BACKEND")]
+    #[arg(
+        long,
+        short,
+        value_name = "ALIAS",
+        env = "WORKER_BACKEND",
+        hide_env_values = true
+    )]
     #[arg(add = ArgValueCandidates::new(completions::aliases))]
     pub(crate) backend: Option<String>,
     #[command(flatten)]

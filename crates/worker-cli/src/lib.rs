@@ -21,8 +21,18 @@ mod completions;
 mod config_file;
 mod config_text;
 mod difference;
+#[cfg(all(
+    test,
+    feature = "docker",
+    feature = "fake",
+    feature = "http",
+    feature = "local",
+    feature = "ssh"
+))]
+mod documents;
 mod environment_file;
 mod exit;
+mod exit_statuses;
 mod files;
 mod findings;
 mod job_settings;

@@ -7,6 +7,7 @@ mod bad_input;
 mod common;
 mod config;
 mod doctor;
+mod examples;
 mod live;
 mod matrix;
 mod run;
