@@ -128,6 +128,7 @@ impl Provider for SshProvider {
             Capability::ReportsLeftovers,
             Capability::FoundByOthers,
             Capability::PrivateFiles,
+            Capability::Keeps,
         ];
         let resumes = (!self.options.resume_window.is_zero()).then_some(Capability::Resumes);
         always.into_iter().chain(resumes).collect()

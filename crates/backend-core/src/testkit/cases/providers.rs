@@ -55,6 +55,12 @@ pub(in crate::testkit) const CASES: &[Case] = &[
     .simulate(&[])
     .basic(),
     Case::function(
+        "R2-keep",
+        "an instance that is kept outlives its handle, says so by its marks, and can be removed",
+        |fixture| Box::pin(keep(fixture)),
+    )
+    .needs(&[Capability::Keeps]),
+    Case::function(
         "R2-list",
         "an instance is listed with its marks from its start to its stop, and no longer",
         |fixture| Box::pin(list(fixture)),
@@ -247,6 +253,40 @@ async fn list(fixture: Fixture) -> Checked {
     ensure!(
         fixture.found().await?.is_empty(),
         "it is still listed after the stop"
+    );
+    Ok(())
+}
+
+async fn keep(fixture: Fixture) -> Checked {
+    let mut context = fixture.context();
+    context.keep = true;
+    let instance = fixture.start_in(&context).await?;
+    instance.upload_script(b"exit 3\n").await?;
+    let options = RunOptions::default();
+    let result = instance.run_script(&options, &mut Vec::new()).await?;
+    ensure!(
+        result.exit_code() == Some(3),
+        "the script in a kept instance ended so: {}",
+        result.outcome
+    );
+    drop(instance);
+    let provider = fixture.another_provider()?;
+    let found = fixture.found_by(&*provider).await?;
+    let [found] = found.as_slice() else {
+        return Err(Unmet::failed(format!(
+            "{} instances are found where one is kept",
+            found.len()
+        )));
+    };
+    ensure!(
+        found.marks.instance == context.id && found.marks.kept,
+        "the marks of a kept instance are {:?}",
+        found.marks
+    );
+    provider.remove(found).await?;
+    ensure!(
+        fixture.found().await?.is_empty(),
+        "a kept instance is still there after its removal"
     );
     Ok(())
 }
