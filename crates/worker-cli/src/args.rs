@@ -1,16 +1,24 @@
 //! The command line, as data: help, man pages and completions come from it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use backend_core::{ByteSize, InstanceId, Kind, OptionValue, OwnerId};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use backend_core::{InstanceId, OwnerId};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::completions;
-use crate::exit_statuses;
-use crate::job_settings::{MaxOutputAction, Profile};
+
+mod run;
+mod values;
+
+pub(crate) use run::{
+    AttributeArguments, EnvironmentArguments, KeepWhen, LimitArguments, RunArguments,
+    ScriptArguments,
+};
+pub(crate) use values::{duration, size};
+
+use run::run_help;
+use values::pair;
 
 /// Runs a script on a disposable compute instance: a process here, a
 /// container, a machine over SSH, or something behind an HTTP API. It streams
@@ -179,25 +187,6 @@ pub(crate) struct ManArguments {
     pub(crate) directory: Option<PathBuf>,
 }
 
-const RUN_EXAMPLES: &str = "\
-Examples:
-  worker run build.sh                       a script, as a process of this machine
-  worker run -c 'make test'                 a line of shell
-  generate | worker run -                   a script from standard input
-  worker run -e MODE=fast --hard-timeout 10m build.sh
-  worker run -b docker --image debian:12 build.sh
-  worker run -b ssh -o hosts=ci@build1 build.sh
-  worker run -b fake -o exit-code=3 build.sh    a rehearsal
-
-Standard output is the script's output and nothing else.
-
-";
-
-fn run_help() -> String {
-    let statuses = exit_statuses::help();
-    format!("{RUN_EXAMPLES}{statuses}`--result FILE` tells for sure which of these it was.")
-}
-
 const REAP_RULES: &str = "\
 An instance of yours is removed when the worker that made it is dead, or when
 it is past its expiry (all limits of its job and 10 minutes; 24 hours without
@@ -230,131 +219,6 @@ pub(crate) struct BackendOptions {
     #[arg(long = "option", short = 'o', value_name = "KEY=VALUE", value_parser = pair)]
     #[arg(add = ArgValueCompleter::new(completions::options))]
     pub(crate) options: Vec<(String, String)>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArguments {
-    #[command(flatten)]
-    pub(crate) script: ScriptArguments,
-    #[command(flatten)]
-    pub(crate) backend: BackendSelection,
-    #[command(flatten)]
-    pub(crate) environment: EnvironmentArguments,
-    #[command(flatten)]
-    pub(crate) attributes: AttributeArguments,
-    #[command(flatten)]
-    pub(crate) limits: LimitArguments,
-    /// A name for the job; it is on everything that is created
-    #[arg(long, value_name = "NAME")]
-    pub(crate) job: Option<String>,
-    /// Leave the instance when the job is over, and print how to find and remove it
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pub(crate) keep: Option<KeepWhen>,
-    /// Write the output to this file as well; it then goes on when standard
-    /// output is closed
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the result to this file, as JSON
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    pub(crate) result: Option<PathBuf>,
-    /// Write what happens to this file, as lines of JSON
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    pub(crate) events: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) owner: OwnerArgument,
-}
-
-/// When to leave an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum KeepWhen {
-    /// However the job ends
-    Always,
-    /// Unless it is a success, or is cancelled
-    OnFailure,
-}
-
-/// Where the script comes from: one of the two.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct ScriptArguments {
-    /// The script: a path, or `-` for standard input
-    #[arg(value_name = "SCRIPT")]
-    pub(crate) path: Option<PathBuf>,
-    /// The script's text, in place of a path
-    #[arg(long, short = 'c', value_name = "TEXT")]
-    pub(crate) command: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Environment of the script")]
-pub(crate) struct EnvironmentArguments {
-    /// Set a variable; may be repeated
-    #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
-    pub(crate) env: Vec<(String, String)>,
-    /// Set the variables of a file: a KEY=VALUE each line, `#` begins a comment line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Vec<PathBuf>,
-    /// Pass on a variable of this environment, and mask its value everywhere
-    #[arg(long, value_name = "KEY")]
-    pub(crate) secret_env: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What the job wants of its instance")]
-pub(crate) struct AttributeArguments {
-    /// An image by its name
-    #[arg(long)]
-    pub(crate) image: Option<String>,
-    /// The language of the script, to choose an image by
-    #[arg(long)]
-    pub(crate) language: Option<String>,
-    /// The distribution, to choose an image by
-    #[arg(long)]
-    pub(crate) dist: Option<String>,
-    /// The processor architecture
-    #[arg(long)]
-    pub(crate) arch: Option<String>,
-    /// The release group, to choose an image by
-    #[arg(long)]
-    pub(crate) group: Option<String>,
-    /// The operating system, to choose an image by
-    #[arg(long)]
-    pub(crate) os: Option<String>,
-    /// The macOS image
-    #[arg(long)]
-    pub(crate) osx_image: Option<String>,
-    /// The class of machine
-    #[arg(long)]
-    pub(crate) vm_type: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub(crate) struct LimitArguments {
-    /// A set of limits: `ci` is 50 min hard, 10 min of silence, 4.5 MB of output
-    #[arg(long, value_parser = choice::<Profile>())]
-    pub(crate) profile: Option<Profile>,
-    /// How long the start may take [default: 4m]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) startup_timeout: Option<Duration>,
-    /// How long the upload may take [default: 3m 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) upload_timeout: Option<Duration>,
-    /// How long the script may run [default: no limit]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) hard_timeout: Option<Duration>,
-    /// How long the script may be silent [default: no limit]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) silence_timeout: Option<Duration>,
-    /// How long the script has between TERM and KILL [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) grace: Option<Duration>,
-    /// How much the script may write, such as 4500000 or 64M [default: no limit]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) max_output: Option<ByteSize>,
-    /// What happens when it writes more [default: stop]
-    #[arg(long, value_parser = choice::<MaxOutputAction>())]
-    pub(crate) on_max_output: Option<MaxOutputAction>,
 }
 
 #[derive(Debug, Args)]
@@ -479,35 +343,6 @@ pub(crate) struct ConformanceArguments {
     /// Write a JUnit report to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-}
-
-/// Reads one of the words of `T`, which help and completions then know.
-fn choice<T>() -> impl TypedValueParser<Value = T>
-where
-    T: OptionValue + Clone + Send + Sync + 'static,
-{
-    let words = match T::KIND {
-        Kind::Choice(words) => words,
-        _ => &[],
-    };
-    PossibleValuesParser::new(words).try_map(|word| T::parse(&word))
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".into()),
-    }
-}
-
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "expected a duration such as 90s, 10m or 1h30m".into())
-}
-
-pub(crate) fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse()
-        .map_err(|_| "expected a size such as 4500000, 512K or 64M".into())
 }
 
 #[cfg(test)]
