@@ -9,13 +9,12 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 use crate::completions;
 
 mod run;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use run::{
     AttributeArguments, EnvironmentArguments, KeepWhen, LimitArguments, RunArguments,
     ScriptArguments,
 };
-pub(crate) use values::{duration, size};
 
 use run::run_help;
 use values::pair;

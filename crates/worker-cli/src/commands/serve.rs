@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker_server::{Listen, Server, ServerOptions, TlsFiles, Tokens};
 
-use crate::args::{BackendSelection, OwnerArgument, duration, size};
+use crate::args::values::{duration, size};
+use crate::args::{BackendSelection, OwnerArgument};
 use crate::exit::{ExitStatus, SUCCESS};
 use crate::providers;
 use crate::report::Problem;
