@@ -1,4 +1,4 @@
-//! Whether a host key is taken: the decision of [`known_hosts`](crate::known_hosts)
+//! Whether a host key is taken: the decision of [`known_hosts`]
 //! on the files of this machine.
 
 use std::io::{ErrorKind, Write as _};
