@@ -7,4 +7,5 @@
 mod connection;
 mod engine;
 mod lies;
+mod places;
 mod support;
