@@ -139,7 +139,11 @@ impl Output<'_> {
                     ended_at = Some(Instant::now());
                     self.cut();
                 }
-                () = until(drained) => return,
+                () = until(drained) => {
+                    // A stream that has not ended may hold more.
+                    self.cut();
+                    return;
+                }
                 () = until(missing.map(|at| at + self.patience())), if attached.is_none() => {
                     // The stream has ended, and the script has not.
                     self.cut();
