@@ -198,7 +198,9 @@ fn found(listed: Listed) -> Option<Found> {
     let marks = Marks::from_labels(|key| labels.get(key).map(String::as_str))?;
     let state = match listed.state.as_str() {
         "running" | "paused" | "restarting" => FoundState::Running,
-        "created" | "exited" | "dead" | "removing" => FoundState::Stopped,
+        "exited" | "dead" | "removing" => FoundState::Stopped,
+        // `created` is one that may be about to run: its gate speaks before the
+        // engine notes that it has started it.
         _ => FoundState::Unknown,
     };
     let mut found = Found::new(marks, state, listed.id);

@@ -4,9 +4,8 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+
+use rustix::fd::{AsRawFd as _, OwnedFd};
 
 use crate::error::Failure;
 
@@ -15,8 +14,18 @@ use crate::error::Failure;
 pub(crate) struct ChildSetup {
     /// The working directory.
     pub(crate) directory: CString,
-    /// Files through which it joins its cgroups.
+    /// The cgroup of version 2 that it is born in, if there is one.
+    pub(crate) cradle: Option<Cradle>,
+    /// Files through which it joins its other cgroups.
     pub(crate) doors: Vec<File>,
+}
+
+/// A cgroup that a process can be born in.
+#[derive(Debug)]
+pub(crate) struct Cradle {
+    pub(crate) directory: OwnedFd,
+    /// For a process that was born elsewhere.
+    pub(crate) door: File,
 }
 
 const STEPS: [&str; 3] = [
@@ -34,21 +43,10 @@ const SESSION: i32 = 2;
 const RANGE: i32 = 1 << 16;
 
 impl ChildSetup {
-    /// Makes `command` do all of this in the new process.
-    pub(crate) fn attach(self, command: &mut Command) {
-        #[expect(
-            unsafe_code,
-            reason = "a session, cgroups, limits and signals can be set only in the new process itself"
-        )]
-        // SAFETY: `run` makes system calls only, on data prepared before; it
-        // neither allocates nor locks, as is required after a fork.
-        unsafe {
-            command.pre_exec(move || self.run());
-        }
-    }
-
-    fn run(&self) -> io::Result<()> {
-        for door in &self.doors {
+    /// Does all of this, in the new process.
+    pub(crate) fn run(&self, in_its_cgroup: bool) -> io::Result<()> {
+        let cradle = self.cradle.as_ref().filter(|_| !in_its_cgroup);
+        for door in self.doors.iter().chain(cradle.map(|cradle| &cradle.door)) {
             sys::write_all(door.as_raw_fd(), b"0").map_err(|error| staged(JOIN, &error))?;
         }
         sys::change_directory(&self.directory).map_err(|error| staged(DIRECTORY, &error))?;
@@ -61,8 +59,8 @@ impl ChildSetup {
     }
 }
 
-/// What an error of `Command::spawn` means: of the set-up, or of `fork` or
-/// `exec` itself.
+/// What an error of a new process means: of the set-up, or of `fork` or `exec`
+/// itself.
 pub(crate) fn decode(error: io::Error) -> Result<io::Error, Failure> {
     let Some(number) = error.raw_os_error().filter(|number| *number >= RANGE) else {
         return Ok(error);

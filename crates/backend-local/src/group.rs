@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use backend_core::InstanceId;
-use rustix::fs::FsWord;
+use rustix::fs::{FsWord, Mode, OFlags};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::child_setup::Cradle;
 use crate::error::Failure;
 use crate::hierarchy::Version;
 use crate::machine::{Controller, GroupPlan};
@@ -78,6 +79,22 @@ impl Group {
             .write(true)
             .open(&path)
             .map_err(|source| Failure::Cgroup { path, source })
+    }
+
+    /// What a process can be born in, if this kind of cgroup can be that.
+    pub(crate) fn cradle(&self) -> Result<Option<Cradle>, Failure> {
+        if self.version == Version::V1 {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&self.path, flags, Mode::empty()).map_err(|error| {
+            Failure::Cgroup {
+                path: self.path.clone(),
+                source: error.into(),
+            }
+        })?;
+        let door = self.door()?;
+        Ok(Some(Cradle { directory, door }))
     }
 
     /// The processes in it and below it; none if it is gone.

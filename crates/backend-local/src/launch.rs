@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use backend_core::interpreter::Interpreter;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::child_setup::{ChildSetup, decode, wait_for_children};
 use crate::error::Failure;
 use crate::group::Group;
+use crate::new_process::NewProcess;
 use crate::process::Process;
 
 /// As large as an ordinary user may make it (`/proc/sys/fs/pipe-max-size`).
@@ -48,21 +48,19 @@ impl Launch {
         }
         // Before there is a process that would have to be ended again.
         let output = Receiver::from_owned_fd(output).map_err(Failure::Pipe)?;
-        let child = self.spawn(&input)?;
+        let leader = self.spawn(&input)?;
         // Ours must be closed, or the output never ends.
         drop(input);
-        Process::new(&child, output)
+        Process::new(leader, output)
     }
 
-    fn spawn(&self, output: &OwnedFd) -> Result<Child, Failure> {
+    fn spawn(&self, output: &OwnedFd) -> Result<Pid, Failure> {
         let program = self.program();
         let arguments = self.arguments();
-        let mut command = self.command(&program, output)?;
-        command
-            .arg0(OsStr::from_bytes(&self.interpreter.path))
-            .args(&arguments);
-        let error = match command.spawn() {
-            Ok(child) => return Ok(child),
+        let own_name = OsStr::from_bytes(&self.interpreter.path);
+        let as_itself = [own_name].into_iter().chain(arguments.iter().copied());
+        let error = match self.new_process(&program, as_itself, output)?.begin() {
+            Ok(leader) => return Ok(leader),
             Err(error) => decode(error)?,
         };
         match error.raw_os_error().map(Errno::from_raw_os_error) {
@@ -81,13 +79,16 @@ impl Launch {
                 | Errno::LIBBAD
                 | Errno::INVAL,
             ) => {
-                let mut shell = self.command(OsStr::new("/bin/sh"), output)?;
-                shell
-                    .arg("-c")
-                    .arg(r#"exec "$0" "$@""#)
-                    .arg(&program)
-                    .args(&arguments);
-                shell.spawn().map_err(|error| match decode(error) {
+                let shell = OsStr::new("/bin/sh");
+                let through = [
+                    shell,
+                    OsStr::new("-c"),
+                    OsStr::new(r#"exec "$0" "$@""#),
+                    &program,
+                ];
+                let through = through.into_iter().chain(arguments.iter().copied());
+                let begun = self.new_process(shell, through, output)?.begin();
+                begun.map_err(|error| match decode(error) {
                     Ok(error) => Failure::Spawn(error),
                     Err(failure) => failure,
                 })
@@ -115,24 +116,38 @@ impl Launch {
             .collect()
     }
 
-    fn command(&self, program: &OsStr, output: &OwnedFd) -> Result<Command, Failure> {
-        let directory = CString::new(self.directory.as_os_str().as_bytes())
-            .map_err(|error| Failure::file("use", &self.directory, io::Error::from(error)))?;
-        let doors = self
-            .groups
-            .iter()
-            .map(Group::door)
-            .collect::<Result<_, _>>()?;
-        let end = || output.try_clone().map(Stdio::from).map_err(Failure::Pipe);
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .stdout(end()?)
-            .stderr(end()?);
-        ChildSetup { directory, doors }.attach(&mut command);
-        Ok(command)
+    fn new_process<'a>(
+        &self,
+        program: &OsStr,
+        arguments: impl Iterator<Item = &'a OsStr>,
+        output: &OwnedFd,
+    ) -> Result<NewProcess, Failure> {
+        let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| Failure::Spawn(error.into()));
+        let variables = self.environment.iter().map(|(name, value)| {
+            let variable = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            text(&variable)
+        });
+        let (mut cradle, mut doors) = (None, Vec::new());
+        for group in &self.groups {
+            match group.cradle()? {
+                Some(found) => cradle = Some(found),
+                None => doors.push(group.door()?),
+            }
+        }
+        Ok(NewProcess {
+            program: text(program.as_bytes())?,
+            arguments: arguments
+                .map(|argument| text(argument.as_bytes()))
+                .collect::<Result<_, _>>()?,
+            environment: variables.collect::<Result<_, _>>()?,
+            input: File::open("/dev/null").map_err(Failure::Spawn)?.into(),
+            output: output.try_clone().map_err(Failure::Pipe)?,
+            setup: ChildSetup {
+                directory: text(self.directory.as_os_str().as_bytes())?,
+                cradle,
+                doors,
+            },
+        })
     }
 
     /// What the kernel counts: texts, their ends, and pointers to them.

@@ -1,7 +1,6 @@
 //! The script's own process: its end, seen once and for all, and its output.
 
 use std::io;
-use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,8 +57,7 @@ pub(crate) enum End {
 
 impl Process {
     /// Takes over a process that was begun; needs the context of a runtime.
-    pub(crate) fn new(child: &Child, output: Receiver) -> Result<Self, Failure> {
-        let leader = Pid::from_child(child);
+    pub(crate) fn new(leader: Pid, output: Receiver) -> Result<Self, Failure> {
         match exit_descriptor(leader).and_then(watch) {
             Ok(exit) => Ok(Self {
                 leader,
@@ -233,7 +231,7 @@ mod tests {
             .spawn()
             .unwrap();
         let output = Receiver::from_owned_fd(reader).unwrap();
-        let process = Process::new(&child, output).unwrap();
+        let process = Process::new(Pid::from_child(&child), output).unwrap();
         let exit = watch(exit(process.leader).unwrap());
         Process {
             exit: exit.unwrap(),
