@@ -8,23 +8,26 @@ use bollard::models::{
 };
 
 use crate::gate;
+use crate::image::Image;
+use crate::network;
 use crate::options::{BindMount, Cpus, DockerOptions, MemoryLimit, Ulimit};
 
 /// The request for a container of `image` with these marks.
 pub(crate) fn container(
     options: &DockerOptions,
     marks: &Marks,
-    image: &str,
+    image: &Image,
 ) -> ContainerCreateBody {
     let shell = ["/bin/sh", "-c", gate::PROGRAM, "worker-gate"].map(str::to_owned);
     ContainerCreateBody {
-        image: Some(image.to_owned()),
+        image: Some(image.reference.clone()),
         // The image's own entrypoint is replaced, not run.
         entrypoint: Some(shell.to_vec()),
         cmd: Some(Vec::new()),
         user: options.user.clone(),
         working_dir: options.working_directory.clone(),
         hostname: options.hostname.clone(),
+        network_disabled: network::is_left_to_the_runtime(options, image).then_some(true),
         env: Some(environment(options)),
         labels: Some(labels(options, marks)),
         attach_stdin: Some(true),
@@ -155,7 +158,12 @@ mod tests {
     fn made(pairs: &[(&str, &str)]) -> ContainerCreateBody {
         let config: ProviderConfig = pairs.iter().copied().collect();
         let options = DockerOptions::parse("docker", &config).unwrap();
-        container(&options, &StartContext::new().marks(), "image:1")
+        let image = Image {
+            reference: "image:1".into(),
+            name: "image:1".into(),
+            user: String::new(),
+        };
+        container(&options, &StartContext::new().marks(), &image)
     }
 
     #[test]

@@ -52,6 +52,31 @@ pub(crate) struct Gate {
     tells_deaths: bool,
 }
 
+/// What a gate is told first.
+#[derive(Debug)]
+pub(crate) struct Greeting<'a> {
+    pub(crate) id: &'a InstanceId,
+    /// Whether it is to make a directory for the script.
+    pub(crate) new_directory: bool,
+    /// Whether its shell is known to say so when a child dies of a signal.
+    pub(crate) tells_deaths: bool,
+    /// Whether it is to write the file of hosts, as nobody else does.
+    pub(crate) writes_hosts: bool,
+}
+
+impl Greeting<'_> {
+    fn line(&self, word: &str) -> String {
+        let word_of = |is, yes, no| if is { yes } else { no };
+        format!(
+            "hello {word} {} {} {} {}\n",
+            self.id,
+            word_of(self.new_directory, "new", "given"),
+            word_of(self.tells_deaths, "known", "unknown"),
+            word_of(self.writes_hosts, "missing", "written"),
+        )
+    }
+}
+
 /// What the gate does once the script has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
@@ -89,12 +114,7 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     /// Greets the gate behind `attached`, and waits until it takes commands.
-    /// `new_directory` is whether it is to make one for the script.
-    pub(crate) async fn greet(
-        attached: Attached,
-        id: &InstanceId,
-        new_directory: bool,
-    ) -> Result<Self, Broken> {
+    pub(crate) async fn greet(attached: Attached, greeting: &Greeting<'_>) -> Result<Self, Broken> {
         let word = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let mut gate = Self {
             attached,
@@ -102,10 +122,9 @@ impl Gate {
             pending: VecDeque::new(),
             word,
             hello: None,
-            tells_deaths: false,
+            tells_deaths: greeting.tells_deaths,
         };
-        let place = if new_directory { "new" } else { "given" };
-        let line = format!("hello {} {id} {place}\n", gate.word);
+        let line = greeting.line(&gate.word);
         gate.write(line.as_bytes()).await?;
         match gate.answer(&mut String::new()).await? {
             Report::Hello(hello) => gate.hello = Some(hello),
@@ -113,7 +132,7 @@ impl Gate {
         }
         let mut told = String::new();
         match gate.answer(&mut told).await? {
-            Report::Ready => gate.tells_deaths = told.contains("Killed"),
+            Report::Ready => gate.tells_deaths |= told.contains("Killed"),
             other => return Err(Broken::Unexpected(other)),
         }
         Ok(gate)
@@ -124,9 +143,14 @@ impl Gate {
         self.hello.as_ref()
     }
 
+    /// Whether its shell says so when a child dies of a signal.
+    pub(crate) fn tells_deaths(&self) -> bool {
+        self.tells_deaths
+    }
+
     /// Stores the script. What was stored before is replaced.
     pub(crate) async fn store_script(&mut self, script: &[u8]) -> Result<(), Broken> {
-        self.store("script", script, false).await
+        self.store("script", script, "none").await
     }
 
     /// Stores what the script is to be given, and tries whether it can be.
@@ -144,7 +168,12 @@ impl Gate {
             .as_ref()
             .and_then(|hello| hello.setsid.as_deref());
         let file = program::environment_file(id, environment, setsid, interpreter);
-        self.store("environment", &file, file.len() > TRIAL).await
+        let trial = match environment.is_empty() {
+            true => "none",
+            false if file.len() > TRIAL => "begin",
+            false => "read",
+        };
+        self.store("environment", &file, trial).await
     }
 
     /// Tells the gate to run the script. From here on it may have begun.
@@ -166,8 +195,7 @@ impl Gate {
         (opened, written)
     }
 
-    async fn store(&mut self, what: &str, bytes: &[u8], trial: bool) -> Result<(), Broken> {
-        let trial = if trial { "trial" } else { "plain" };
+    async fn store(&mut self, what: &str, bytes: &[u8], trial: &str) -> Result<(), Broken> {
         let line = format!("{what} {} {trial}\n", bytes.len());
         self.write(line.as_bytes()).await?;
         self.write(bytes).await?;

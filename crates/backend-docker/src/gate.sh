@@ -7,7 +7,7 @@
 trap : HUP INT QUIT ABRT USR1 USR2 ALRM TERM
 umask 022
 files=/.worker
-read -r command word id place || exit 113
+read -r command word id place shell hosts || exit 113
 [ "$command" = hello ] || exit 113
 report() {
     printf '%s %s\n' "$word" "$*" >&2
@@ -29,9 +29,25 @@ setsid=none
 for program in /usr/bin/setsid /bin/setsid; do
     [ ! -x "$program" ] || setsid=$program
 done
-report hello $$ "$setsid" "$place" "$PWD"
+# Who makes the network of a container also names its own machine in it. Where
+# that was nobody, this does.
+names=named
+if [ "$hosts" = missing ]; then
+    names=nameless
+    while read -r line; do
+        case $line in
+        '#'*) ;;
+        *localhost*) names=named ;;
+        esac
+    done </etc/hosts
+    [ $names = named ] || {
+        printf '\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >>/etc/hosts &&
+            names=named
+    }
+fi 2>/dev/null
+report hello $$ "$setsid" "$place" "$names" "$PWD"
 # Does this shell say so when a child dies of a signal?
-/bin/sh -c 'kill -KILL $$'
+[ "$shell" = known ] || /bin/sh -c 'kill -KILL $$'
 report ready
 
 go=
@@ -46,10 +62,10 @@ while [ -z "$go" ] && read -r command size trial; do
             [ "$(wc -c <"$files/$command")" -eq "$size" ]; then
             umask 022
             # A variable that this shell cannot take ends it: not this one.
-            if [ "$command" = environment ] && ! ( . "$files/environment" ); then
+            if [ "$trial" != none ] && ! ( . "$files/environment" ); then
                 report refused environment
             # One that no process can be given is found by beginning one.
-            elif [ "$trial" = trial ] && ! ( . "$files/environment" && exec /bin/sh -c : ); then
+            elif [ "$trial" = begin ] && ! ( . "$files/environment" && exec /bin/sh -c : ); then
                 report refused size
             else
                 report stored "$command"

@@ -61,6 +61,8 @@ pub(crate) struct Image {
     /// For people: the name with its digest, or with its id if no registry
     /// gave it a digest.
     pub(crate) name: String,
+    /// Who runs in it unless told otherwise; empty for root.
+    pub(crate) user: String,
 }
 
 /// What was chosen for a start.

@@ -19,6 +19,7 @@ use crate::image::Images;
 use crate::inspection::Listed;
 use crate::instance::DockerInstance;
 use crate::options::DockerOptions;
+use crate::shells::Shells;
 use crate::start::{Order, start};
 
 /// Starts containers on one engine.
@@ -26,6 +27,7 @@ use crate::start::{Order, start};
 pub struct DockerProvider {
     options: Arc<DockerOptions>,
     images: Arc<Images>,
+    shells: Shells,
     janitor: Janitor,
     /// The engine that answered last, and the places for starts on it.
     engine: Mutex<Option<(Engine, Admission)>>,
@@ -38,6 +40,7 @@ impl DockerProvider {
         Self {
             images: Arc::new(Images::new(options.clone())),
             options,
+            shells: Shells::default(),
             janitor: Janitor::new(),
             engine: Mutex::new(None),
         }
@@ -120,8 +123,9 @@ impl Provider for DockerProvider {
         let marks = context.marks();
         let order = Order {
             container: Container::new(engine, config::name(&marks)),
-            body: config::container(&self.options, &marks, &image.reference),
-            image: image.name,
+            body: config::container(&self.options, &marks, &image),
+            image,
+            shells: self.shells.clone(),
             options: self.options.clone(),
             id: context.id.clone(),
             kept: context.keep,

@@ -32,6 +32,8 @@ pub(crate) struct Hello {
     pub(crate) setsid: Option<String>,
     /// Whether the directory is new and empty, or the one that was asked for.
     pub(crate) directory_is_right: bool,
+    /// Whether `localhost` has an address.
+    pub(crate) knows_localhost: bool,
     /// Where the script will run.
     pub(crate) directory: String,
 }
@@ -98,15 +100,17 @@ fn read_own(text: &str) -> Option<Report> {
 }
 
 fn read_hello(text: &str) -> Option<Hello> {
-    let mut parts = text.splitn(4, ' ');
+    let mut parts = text.splitn(5, ' ');
     let pid = parts.next()?.parse().ok()?;
     let setsid = parts.next()?;
     let directory_is_right = parts.next()? == "new";
+    let knows_localhost = parts.next()? == "named";
     Some(Hello {
         pid,
         // A shell function or alias of that name would be no path.
         setsid: setsid.starts_with('/').then(|| setsid.to_owned()),
         directory_is_right,
+        knows_localhost,
         directory: parts.next()?.to_owned(),
     })
 }
@@ -121,12 +125,13 @@ mod tests {
     fn only_lines_with_the_word_are_the_gates() {
         let mut reports = Reports::new("w0rd");
         let text =
-            b"w0rd hello 7 /usr/bin/setsid new /my dir\nKilled\nw0rd ready\nready\nw0rd end 300\n";
+            b"w0rd hello 7 /usr/bin/setsid new named /my dir\nKilled\nw0rd ready\nready\nw0rd end 300\n";
         let expected = [
             Report::Hello(Hello {
                 pid: 7,
                 setsid: Some("/usr/bin/setsid".into()),
                 directory_is_right: true,
+                knows_localhost: true,
                 directory: "/my dir".into(),
             }),
             Report::Text("Killed".into()),

@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::attached::{Attach, Attached};
 use crate::container::Container;
 use crate::error::{EngineError, Failure};
-use crate::gate::{Broken, Gate, Then};
+use crate::gate::{Broken, Gate, Greeting, Then};
+use crate::image::Image;
 use crate::instance::Parts;
 use crate::job::Job;
 use crate::options::DockerOptions;
 use crate::pulse::engine_lost;
+use crate::shells::Shells;
 
 /// How long attaching may take.
 const ATTACH: Duration = Duration::from_secs(30);
@@ -26,7 +28,8 @@ const ATTACH: Duration = Duration::from_secs(30);
 pub(crate) struct Order {
     pub(crate) container: Container,
     pub(crate) body: ContainerCreateBody,
-    pub(crate) image: String,
+    pub(crate) image: Image,
+    pub(crate) shells: Shells,
     pub(crate) options: Arc<DockerOptions>,
     pub(crate) id: InstanceId,
     pub(crate) kept: bool,
@@ -45,15 +48,15 @@ pub(crate) async fn start(order: Order, cancelled: &CancellationToken) -> Result
     let started = match created {
         Ok(()) => unless(cancelled, open(&order)).await,
         Err(source) => Err(Failure::Engine {
-            step: format!("create a container of `{}`", order.image),
+            step: format!("create a container of `{}`", order.image.name),
             source,
         }),
     };
     match started {
         Ok((gate, then)) => {
-            note_directory(&order, &gate);
+            note_place(&order, &gate);
             Ok(Parts {
-                image: order.image,
+                image: order.image.name,
                 startup_duration: order.began.elapsed(),
                 kept: order.kept,
                 reconnect_window: options.reconnect_window,
@@ -73,7 +76,7 @@ pub(crate) async fn start(order: Order, cancelled: &CancellationToken) -> Result
 async fn open(order: &Order) -> Result<(Gate, Then), Failure> {
     let container = &order.container;
     let attach_failed = |source| Failure::Engine {
-        step: format!("attach to a container of `{}`", order.image),
+        step: format!("attach to a container of `{}`", order.image.name),
         source,
     };
     // Before the start, where the engine allows it; some do not (Podman 4.3).
@@ -87,7 +90,7 @@ async fn open(order: &Order) -> Result<(Gate, Then), Failure> {
     };
     order
         .progress
-        .report(Progress::new(Phase::Waiting, &order.image));
+        .report(Progress::new(Phase::Waiting, &order.image.name));
     // On a task of its own: a start call that is let go of may start nothing.
     let (sender, receiver) = oneshot::channel();
     let starting = container.clone();
@@ -147,16 +150,26 @@ async fn never_ran(order: &Order) -> Failure {
 
 async fn greet(order: &Order, attached: Attached) -> Result<Gate, Failure> {
     const DURING: &str = "before its gate was ready";
-    let new_directory = order.options.working_directory.is_none();
-    let broken = match Gate::greet(attached, &order.id, new_directory).await {
-        Ok(gate) => return Ok(gate),
+    let greeting = Greeting {
+        id: &order.id,
+        new_directory: order.options.working_directory.is_none(),
+        tells_deaths: order.shells.tell_deaths(&order.image),
+        writes_hosts: order.body.network_disabled == Some(true),
+    };
+    let broken = match Gate::greet(attached, &greeting).await {
+        Ok(gate) => {
+            if gate.tells_deaths() {
+                order.shells.learn(&order.image);
+            }
+            return Ok(gate);
+        }
         Err(broken) => broken,
     };
     let ended = matches!(broken, Broken::Ended(_));
     match Failure::of_gate(&order.container, DURING, Some(broken)).await {
         // With an init process, an image without a shell starts, and ends.
         Failure::EndedEarly { reason, .. } if ended => Err(Failure::NoShell {
-            image: order.image.clone(),
+            image: order.image.name.clone(),
             reason,
         }),
         other => Err(other),
@@ -167,26 +180,30 @@ async fn greet(order: &Order, attached: Attached) -> Result<Gate, Failure> {
 fn start_failed(order: &Order, source: EngineError) -> Failure {
     match source {
         EngineError::Status { message, .. } if message.contains("/bin/sh") => Failure::NoShell {
-            image: order.image.clone(),
+            image: order.image.name.clone(),
             reason: message,
         },
         source => Failure::Engine {
-            step: format!("start a container of `{}`", order.image),
+            step: format!("start a container of `{}`", order.image.name),
             source,
         },
     }
 }
 
-/// Says where the script will run, if that is not where it should.
-fn note_directory(order: &Order, gate: &Gate) {
-    if let Some(hello) = gate.hello()
-        && !hello.directory_is_right
-    {
-        let text = format!(
+/// Says what of the container is not as it should be.
+fn note_place(order: &Order, gate: &Gate) {
+    let Some(hello) = gate.hello() else {
+        return;
+    };
+    let note = |text: String| order.progress.report(Progress::new(Phase::Notice, text));
+    if !hello.directory_is_right {
+        note(format!(
             "no new directory can be made in this container: the script runs in {}",
             hello.directory
-        );
-        order.progress.report(Progress::new(Phase::Notice, text));
+        ));
+    }
+    if !hello.knows_localhost {
+        note("nothing can be written to /etc/hosts: `localhost` has no address".into());
     }
 }
 

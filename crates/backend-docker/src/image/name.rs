@@ -23,6 +23,7 @@ pub(super) fn image(
     };
     let id = image.id.filter(|id| !id.is_empty()).ok_or_else(missing)?;
     let digests = image.repo_digests.unwrap_or_default();
+    let user = image.config.and_then(|config| config.user);
     let name = match reference {
         Some(Reference::Id(_)) => shown.to_owned(),
         Some(reference) if reference.digest().is_some() => shown.to_owned(),
@@ -35,6 +36,7 @@ pub(super) fn image(
     Ok(Image {
         reference: id,
         name,
+        user: user.unwrap_or_default(),
     })
 }
 
