@@ -50,6 +50,9 @@ pub enum Capability {
     /// An instance can be meant to outlive the process that started it
     /// ([`StartContext::keep`](crate::StartContext::keep)).
     Keeps,
+    /// A shell can be opened in an instance that was found, beside its script
+    /// ([`Provider::shell`](crate::Provider::shell)).
+    Shell,
 }
 
 impl Capability {
@@ -70,6 +73,7 @@ impl Capability {
         Self::Images,
         Self::PrivateFiles,
         Self::Keeps,
+        Self::Shell,
     ];
 
     /// The name in messages, JSON and the conformance report.
@@ -90,6 +94,7 @@ impl Capability {
             Self::Images => "images",
             Self::PrivateFiles => "private-files",
             Self::Keeps => "keeps",
+            Self::Shell => "shell",
         }
     }
 }

@@ -83,6 +83,8 @@ pub enum Operation {
     List,
     /// `Provider::remove`.
     Remove,
+    /// `Provider::shell`.
+    Shell,
 }
 
 impl Operation {
@@ -99,6 +101,7 @@ impl Operation {
             Self::Stop => "stop the instance",
             Self::List => "list instances",
             Self::Remove => "remove the instance",
+            Self::Shell => "open a shell in the instance",
         }
     }
 }

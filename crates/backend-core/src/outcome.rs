@@ -35,6 +35,16 @@ pub enum Outcome {
     Lost(Loss),
 }
 
+impl Outcome {
+    /// The exit code; `None` unless an exit was observed.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited { code, .. } => Some(*code),
+            Self::Signaled { .. } | Self::Lost(_) => None,
+        }
+    }
+}
+
 /// Why the end of a script is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
@@ -185,10 +195,7 @@ impl RunResult {
     /// `None` for a death by signal and for a run that was lost; never a
     /// stand-in such as 0 or -1.
     pub fn exit_code(&self) -> Option<i32> {
-        match self.outcome {
-            Outcome::Exited { code, .. } => Some(code),
-            Outcome::Signaled { .. } | Outcome::Lost(_) => None,
-        }
+        self.outcome.exit_code()
     }
 
     /// Whether the script came to an end that is known: by exit or by signal.

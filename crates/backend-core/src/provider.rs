@@ -4,7 +4,10 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use crate::{Capabilities, Found, Instance, Result, StartAttributes, StartContext};
+use crate::{
+    Capabilities, Capability, Error, Found, Instance, Outcome, Result, ShellOptions, ShellStreams,
+    StartAttributes, StartContext,
+};
 
 /// Starts instances of one kind, at one place, with one configuration.
 ///
@@ -105,6 +108,45 @@ pub trait Provider: Debug + Send + Sync {
     ///
     /// May be repeated after it was dropped.
     async fn remove(&self, found: &Found) -> Result<()>;
+
+    /// Opens a shell, or runs a command, in a found instance, beside its
+    /// script, and returns when it has ended.
+    ///
+    /// # Behavior
+    ///
+    /// - It begins in the script's working directory, as the script's user,
+    ///   and with the script's environment where that can be known.
+    /// - With a terminal it is the leader of a session of its own, on a
+    ///   terminal of that kind and size, which follows each change of size;
+    ///   without, it has pipes, which carry any bytes.
+    /// - It ends with the instance: then the outcome is lost, since the
+    ///   instance is gone.
+    /// - What it leaves running in the background ends with the instance.
+    /// - All that was written before it ended is handed over. A child that
+    ///   holds a pipe open delays the return by
+    ///   [`DEFAULT_DRAIN_WINDOW`](crate::DEFAULT_DRAIN_WINDOW) at the most.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` without [`Shell`](crate::Capability::Shell); `Gone` if the
+    /// instance is no longer there; `InvalidState` if nothing can be run in it;
+    /// `Io` if the output cannot be written; `Unreachable`, `Denied`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped shell is ended as by a terminal that is closed: it is sent
+    /// HUP, and after a grace KILL. [`settle`](Self::settle) waits for that.
+    ///
+    /// By default it is refused.
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        let _ = (found, options, streams);
+        Err(Error::unsupported(Capability::Shell))
+    }
 
     /// Waits for the clean-up of dropped futures and instances.
     ///

@@ -24,6 +24,7 @@
 
 mod case;
 mod cases;
+mod console;
 mod drops;
 mod fixture;
 mod harness;

@@ -67,7 +67,10 @@ impl OptionValue for CapabilityName {
     const KIND: Kind = Kind::Text;
 
     fn parse(text: &str) -> Result<Self, String> {
+        // The protocol has no call for these, whatever the server could do.
+        let never = [Capability::Keeps, Capability::Shell];
         let known = Capability::ALL.iter().copied();
+        let known = known.filter(|capability| !never.contains(capability));
         known
             .clone()
             .find(|capability| capability.name() == text)

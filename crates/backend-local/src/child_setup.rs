@@ -4,10 +4,13 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
 
 use crate::error::Failure;
+use crate::group::Group;
 
 /// What is prepared for the new process.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct ChildSetup {
     pub(crate) cradle: Option<Cradle>,
     /// Files through which it joins its other cgroups.
     pub(crate) doors: Vec<File>,
+    /// Whether its standard input is a terminal, to control its session.
+    pub(crate) terminal: bool,
 }
 
 /// A cgroup that a process can be born in.
@@ -28,14 +33,16 @@ pub(crate) struct Cradle {
     pub(crate) door: File,
 }
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "join a cgroup",
     "change to the working directory",
     "begin a session",
+    "take its terminal",
 ];
 const JOIN: i32 = 0;
 const DIRECTORY: i32 = 1;
 const SESSION: i32 = 2;
+const TERMINAL: i32 = 3;
 
 /// Errors of the set-up travel as error numbers through the pipe that also
 /// carries those of `exec`: each step has a range of its own, beyond all that
@@ -43,6 +50,24 @@ const SESSION: i32 = 2;
 const RANGE: i32 = 1 << 16;
 
 impl ChildSetup {
+    /// What a process in this directory and these cgroups needs.
+    pub(crate) fn new(directory: &Path, groups: &[Group]) -> Result<Self, Failure> {
+        let (mut cradle, mut doors) = (None, Vec::new());
+        for group in groups {
+            match group.cradle()? {
+                Some(found) => cradle = Some(found),
+                None => doors.push(group.door()?),
+            }
+        }
+        let path = CString::new(directory.as_os_str().as_bytes());
+        Ok(Self {
+            directory: path.map_err(|error| Failure::Spawn(error.into()))?,
+            cradle,
+            doors,
+            terminal: false,
+        })
+    }
+
     /// Does all of this, in the new process.
     pub(crate) fn run(&self, in_its_cgroup: bool) -> io::Result<()> {
         let cradle = self.cradle.as_ref().filter(|_| !in_its_cgroup);
@@ -51,6 +76,9 @@ impl ChildSetup {
         }
         sys::change_directory(&self.directory).map_err(|error| staged(DIRECTORY, &error))?;
         sys::begin_session().map_err(|error| staged(SESSION, &error))?;
+        if self.terminal {
+            sys::take_terminal().map_err(|error| staged(TERMINAL, &error))?;
+        }
         sys::default_limits();
         sys::default_umask();
         sys::close_on_exec();
@@ -101,6 +129,12 @@ mod sys {
     pub(super) fn begin_session() -> io::Result<()> {
         // SAFETY: no memory is touched.
         succeeded(unsafe { libc::setsid() } != -1)
+    }
+
+    pub(super) fn take_terminal() -> io::Result<()> {
+        // Only one that nobody else has: the argument 1 would steal it.
+        // SAFETY: the request takes a number, and touches no memory.
+        succeeded(unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) } == 0)
     }
 
     pub(super) fn default_umask() {

@@ -1,7 +1,11 @@
 //! The whole environment of a script; nothing of the worker's is in it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use backend_core::{Environment, InstanceId};
 
@@ -9,6 +13,8 @@ use crate::account::Account;
 use crate::error::Failure;
 use crate::layout::Layout;
 use crate::options::{Home, LocalOptions};
+use crate::proc_files::{self, Stat};
+use crate::remains::Remains;
 
 /// The one variable that Worker itself adds; also the marker by which
 /// processes are found.
@@ -43,6 +49,58 @@ pub(crate) fn build(
         .iter()
         .map(|(name, value)| (name.into(), value.into()));
     Ok(own.into_iter().chain(added).collect())
+}
+
+/// Keeps what a script is given, for shells beside it.
+pub(crate) fn keep(
+    layout: &Layout,
+    environment: &BTreeMap<OsString, OsString>,
+) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    for (name, value) in environment {
+        for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+            text.extend_from_slice(part);
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(layout.environment())?
+        .write_all(&text)
+}
+
+/// What the script was given: from what was kept, else from its process, if
+/// that still runs. Blocks.
+pub(crate) fn of_script(
+    id: &InstanceId,
+    remains: &Remains,
+) -> Option<BTreeMap<OsString, OsString>> {
+    let kept = || std::fs::read(remains.layout.environment()).ok();
+    let text = kept().or_else(|| {
+        let members = remains.containment.members(None);
+        let leaders = members.into_iter().filter_map(|pid| {
+            let stat = Stat::read(pid)?;
+            (stat.session == pid.as_raw_nonzero().get()).then_some((stat.started, pid))
+        });
+        // The first of all sessions is the script's.
+        let (_, first) = leaders.min_by_key(|(started, _)| *started)?;
+        proc_files::environ(first)
+    })?;
+    let read: BTreeMap<_, _> = text
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| {
+            let equals = entry.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (entry.get(..equals)?, entry.get(equals + 1..)?);
+            Some((
+                OsStr::from_bytes(name).into(),
+                OsStr::from_bytes(value).into(),
+            ))
+        })
+        .collect();
+    // A script that has become something else may have given it another.
+    let marked = read.get(OsStr::new(INSTANCE_VARIABLE));
+    marked.is_some_and(|own| own == id.as_str()).then_some(read)
 }
 
 #[cfg(test)]

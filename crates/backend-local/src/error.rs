@@ -65,6 +65,12 @@ pub(crate) enum Failure {
     EnvironmentTooLarge(usize),
     #[error("cannot make the pipe for the output")]
     Pipe(#[source] io::Error),
+    #[error("cannot make a terminal")]
+    Terminal(#[source] io::Error),
+    #[error("cannot write the output of the shell")]
+    ShellOutput(#[source] io::Error),
+    #[error("the instance is gone")]
+    Removed,
     #[error("cannot begin a process")]
     Spawn(#[source] io::Error),
     #[error("cannot {step} in the new process")]
@@ -131,6 +137,7 @@ impl Failure {
             Self::File { source, .. }
             | Self::Cgroup { source, .. }
             | Self::Pipe(source)
+            | Self::Terminal(source)
             | Self::Spawn(source)
             | Self::ChildSetup { source, .. }
             | Self::Signal { source, .. } => kind_of(source),
@@ -147,7 +154,8 @@ impl Failure {
             Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
                 ErrorKind::InvalidState
             }
-            Self::Gone(_) => ErrorKind::Gone,
+            Self::Gone(_) | Self::Removed => ErrorKind::Gone,
+            Self::ShellOutput(_) => ErrorKind::Io,
             Self::Leftover(_) => ErrorKind::Leftover,
             Self::Cancelled | Self::RuntimeEnded => ErrorKind::Cancelled,
         }

@@ -22,8 +22,6 @@ use crate::stage::Stages;
 #[derive(Debug)]
 pub(crate) struct LocalInstance {
     startup_duration: Duration,
-    /// Meant to outlive this process: then a drop removes nothing.
-    kept: bool,
     janitor: Janitor,
     stopped: Arc<Once>,
     job: Arc<Job>,
@@ -44,7 +42,6 @@ impl LocalInstance {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             startup_duration: parts.began.elapsed(),
-            kept: parts.kept,
             janitor: parts.janitor,
             stopped: Arc::new(Once::new()),
             job: Arc::new(Job {
@@ -53,6 +50,7 @@ impl LocalInstance {
                 account: parts.account,
                 remains: parts.remains,
                 stages: Stages::new(),
+                kept: parts.kept,
                 stopping: CancellationToken::new(),
             }),
         }
@@ -120,7 +118,8 @@ impl Instance for LocalInstance {
 
 impl Drop for LocalInstance {
     fn drop(&mut self) {
-        if self.stopped.begun() || self.kept {
+        // One that is kept outlives this process.
+        if self.stopped.begun() || self.job.kept {
             return;
         }
         let id = self.job.id.clone();

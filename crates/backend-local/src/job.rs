@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) account: Arc<Account>,
     pub(crate) remains: Remains,
     pub(crate) stages: Stages,
+    /// Meant to outlive this process.
+    pub(crate) kept: bool,
     /// Called when the instance is being stopped: a run under way returns.
     pub(crate) stopping: CancellationToken,
 }
@@ -81,6 +83,11 @@ impl Job {
     }
 
     fn launch(&self, launch: &Launch) -> Result<Arc<Process>, Failure> {
+        if self.kept
+            && let Err(error) = environment::keep(&self.remains.layout, &launch.environment)
+        {
+            tracing::debug!(%error, "a shell will not have the environment of the script");
+        }
         let process = match launch.begin() {
             Ok(process) => Arc::new(process),
             Err(failure) => {

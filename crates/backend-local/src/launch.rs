@@ -1,7 +1,7 @@
 //! Begins the process of a script.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tokio::net::unix::pipe::Receiver;
 use crate::child_setup::{ChildSetup, decode, wait_for_children};
 use crate::error::Failure;
 use crate::group::Group;
-use crate::new_process::NewProcess;
+use crate::new_process::{NewProcess, text, variables};
 use crate::process::Process;
 
 /// As large as an ordinary user may make it (`/proc/sys/fs/pipe-max-size`).
@@ -122,31 +122,15 @@ impl Launch {
         arguments: impl Iterator<Item = &'a OsStr>,
         output: &OwnedFd,
     ) -> Result<NewProcess, Failure> {
-        let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| Failure::Spawn(error.into()));
-        let variables = self.environment.iter().map(|(name, value)| {
-            let variable = [name.as_bytes(), b"=", value.as_bytes()].concat();
-            text(&variable)
-        });
-        let (mut cradle, mut doors) = (None, Vec::new());
-        for group in &self.groups {
-            match group.cradle()? {
-                Some(found) => cradle = Some(found),
-                None => doors.push(group.door()?),
-            }
-        }
+        let copy = || output.try_clone().map_err(Failure::Pipe);
         Ok(NewProcess {
-            program: text(program.as_bytes())?,
-            arguments: arguments
-                .map(|argument| text(argument.as_bytes()))
-                .collect::<Result<_, _>>()?,
-            environment: variables.collect::<Result<_, _>>()?,
+            program: text(program)?,
+            arguments: arguments.map(text).collect::<Result<_, _>>()?,
+            environment: variables(&self.environment)?,
             input: File::open("/dev/null").map_err(Failure::Spawn)?.into(),
-            output: output.try_clone().map_err(Failure::Pipe)?,
-            setup: ChildSetup {
-                directory: text(self.directory.as_os_str().as_bytes())?,
-                cradle,
-                doors,
-            },
+            output: copy()?,
+            errors: copy()?,
+            setup: ChildSetup::new(&self.directory, &self.groups)?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! BASE/ID/marks.json   whose it is: the first thing made, the last removed
 //! BASE/ID/removing     another process has begun to remove it
 //! BASE/ID/job/script   what was uploaded
+//! BASE/ID/job/environment   what the script was given, if it is to be kept
 //! BASE/ID/job/work/    the working directory
 //! BASE/ID/job/home/    HOME
 //! BASE/ID/job/tmp/     TMPDIR
@@ -47,6 +48,10 @@ impl Layout {
 
     pub(crate) fn script(&self) -> PathBuf {
         self.job().join("script")
+    }
+
+    pub(crate) fn environment(&self) -> PathBuf {
+        self.job().join("environment")
     }
 
     pub(crate) fn work(&self) -> PathBuf {

@@ -40,6 +40,11 @@
 //! | descriptors | 0, 1 and 2 only |
 //! | session | its own, without a terminal |
 //!
+//! A shell (`Provider::shell`) has the same directory, the environment of the
+//! script, the same limits and containment, and a terminal or pipes of its own.
+//! An instance that is to be kept has that environment in a file that only its
+//! account can read, until it is removed.
+//!
 //! # Containment
 //!
 //! With a cgroup of version 2 (also where it is mounted beside version 1)
@@ -97,11 +102,15 @@ mod processes;
 #[cfg(target_os = "linux")]
 mod provider;
 #[cfg(target_os = "linux")]
+mod pty;
+#[cfg(target_os = "linux")]
 mod pump;
 #[cfg(target_os = "linux")]
 mod record;
 #[cfg(target_os = "linux")]
 mod remains;
+#[cfg(target_os = "linux")]
+mod shell;
 #[cfg(target_os = "linux")]
 mod stage;
 #[cfg(target_os = "linux")]

@@ -7,9 +7,11 @@
 //! `clone(2)`) waits for nothing. Where the kernel, or a filter of system
 //! calls, does not allow that, it is forked and moved all the same.
 
-use std::ffi::{CStr, CString};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
 
 use rustix::fd::OwnedFd;
@@ -17,6 +19,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::child_setup::ChildSetup;
+use crate::error::Failure;
 
 /// A process to be. All that it needs is made before the fork: after it there
 /// are only system calls.
@@ -29,8 +32,8 @@ pub(crate) struct NewProcess {
     /// Each as `NAME=value`.
     pub(crate) environment: Vec<CString>,
     pub(crate) input: OwnedFd,
-    /// For what it prints, and its errors.
     pub(crate) output: OwnedFd,
+    pub(crate) errors: OwnedFd,
     pub(crate) setup: ChildSetup,
 }
 
@@ -44,14 +47,15 @@ impl NewProcess {
         // Apart from the numbers that they become in the new process.
         let apart = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, 3);
         let (input, output) = (apart(&self.input)?, apart(&self.output)?);
-        let (errors, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        let errors = apart(&self.errors)?;
+        let (failure, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let report = apart(&writer)?;
         drop(writer);
         let child = Child {
             program: &self.program,
             arguments: &pointers(&self.arguments),
             environment: &pointers(&self.environment),
-            streams: [&input, &output, &output],
+            streams: [&input, &output, &errors],
             setup: &self.setup,
             report: &report,
         };
@@ -59,7 +63,7 @@ impl NewProcess {
         // Ours must be closed, or it never ends.
         drop(report);
         let mut number = Vec::new();
-        File::from(errors).read_to_end(&mut number)?;
+        File::from(failure).read_to_end(&mut number)?;
         if number.is_empty() {
             return Ok(pid);
         }
@@ -67,6 +71,23 @@ impl NewProcess {
         let number = number.try_into().map_or(libc::EIO, i32::from_ne_bytes);
         Err(io::Error::from_raw_os_error(number))
     }
+}
+
+/// A text as the kernel takes it.
+pub(crate) fn text(text: impl AsRef<OsStr>) -> Result<CString, Failure> {
+    let text = CString::new(text.as_ref().as_bytes());
+    text.map_err(|error| Failure::Spawn(error.into()))
+}
+
+/// An environment as the kernel takes it.
+pub(crate) fn variables(
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<Vec<CString>, Failure> {
+    let variables = environment.iter().map(|(name, value)| {
+        let variable = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        text(OsStr::from_bytes(&variable))
+    });
+    variables.collect()
 }
 
 /// As `execve(2)` takes them.
@@ -231,12 +252,9 @@ mod tests {
             arguments: [program].iter().chain(arguments).map(|t| text(t)).collect(),
             environment: vec![text("GIVEN=yes")],
             input: File::open("/dev/null").unwrap().into(),
-            output: input,
-            setup: ChildSetup {
-                directory: text("/tmp"),
-                doors: Vec::new(),
-                cradle: None,
-            },
+            output: input.try_clone().unwrap(),
+            errors: input,
+            setup: ChildSetup::new("/tmp".as_ref(), &[]).unwrap(),
         };
         let begun = new.begin();
         drop(new);

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use backend_core::{Capabilities, Capability, Found, FoundState, InstanceId, Marks};
+use backend_core::{Capabilities, Capability, Environment, Found, FoundState, InstanceId, Marks};
 
 use crate::account::Account;
 use crate::base;
 use crate::containment::Containment;
+use crate::environment;
 use crate::error::Failure;
 use crate::group::Group;
 use crate::layout::Layout;
@@ -19,6 +20,7 @@ use crate::machine::{Controller, Machine};
 use crate::options::{ContainmentChoice, LocalOptions};
 use crate::record::Record;
 use crate::remains::Remains;
+use crate::shell::Entry;
 
 /// Where instances are made, and with what options.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Place {
             Capability::FoundByOthers,
             Capability::PrivateFiles,
             Capability::Keeps,
+            Capability::Shell,
         ];
         let found = by_machine.into_iter().filter(|(_, can)| *can);
         found
@@ -177,31 +180,58 @@ impl Place {
 
     /// Removes what was found, unless something else is there by now.
     pub(crate) fn remove(&self, found: &Found) -> Result<(), Failure> {
-        let layout = Layout::new(&self.base, &found.marks.instance);
-        if layout.root().to_string_lossy() != found.location.as_str() {
-            return Err(Failure::OtherPlace(found.location.clone().into()));
-        }
-        if !base::exists(&self.base)? {
+        let Some(remains) = self.remains(found)? else {
             return Ok(());
-        }
-        let record = match Record::read(&layout) {
-            Some(record) if record.marks == found.marks => record,
-            // Another instance, with a name that was used again.
-            Some(_) => return Ok(()),
-            None if !layout.root().exists() => return Ok(()),
-            None => {
-                let text = format!("{}, which has no marks any more", layout.root().display());
-                return Err(Failure::Leftover(vec![text]));
-            }
-        };
-        let remains = Remains {
-            containment: Containment::new(record.marks.instance, record.cgroups),
-            layout,
         };
         remains
             .announce()
             .map_err(|source| Failure::file("write", remains.layout.removing(), source))?;
         remains.remove(None)
+    }
+
+    /// What is needed to enter what was found.
+    pub(crate) fn enter(&self, found: &Found) -> Result<Entry, Failure> {
+        let remains = self.remains(found)?.ok_or(Failure::Removed)?;
+        let id = &found.marks.instance;
+        let environment = match environment::of_script(id, &remains) {
+            Some(environment) => environment,
+            None => environment::build(
+                &self.options,
+                &self.account(),
+                &remains.layout,
+                id,
+                &Environment::new(),
+            )?,
+        };
+        Ok(Entry {
+            remains,
+            environment,
+        })
+    }
+
+    /// What there is of what was found; `None` if that is gone.
+    fn remains(&self, found: &Found) -> Result<Option<Remains>, Failure> {
+        let layout = Layout::new(&self.base, &found.marks.instance);
+        if layout.root().to_string_lossy() != found.location.as_str() {
+            return Err(Failure::OtherPlace(found.location.clone().into()));
+        }
+        if !base::exists(&self.base)? {
+            return Ok(None);
+        }
+        let record = match Record::read(&layout) {
+            Some(record) if record.marks == found.marks => record,
+            // Another instance, with a name that was used again.
+            Some(_) => return Ok(None),
+            None if !layout.root().exists() => return Ok(None),
+            None => {
+                let text = format!("{}, which has no marks any more", layout.root().display());
+                return Err(Failure::Leftover(vec![text]));
+            }
+        };
+        Ok(Some(Remains {
+            containment: Containment::new(record.marks.instance, record.cgroups),
+            layout,
+        }))
     }
 
     fn machine(&self) -> &Machine {

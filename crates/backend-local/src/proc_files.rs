@@ -72,11 +72,17 @@ pub(crate) fn all() -> Vec<Pid> {
 /// Whether the process was started with `entry` (`NAME=VALUE`) in its
 /// environment, as far as we may look.
 pub(crate) fn has_variable(pid: Pid, entry: &str) -> bool {
-    fs::read(path(pid, "environ")).is_ok_and(|environ| {
+    environ(pid).is_some_and(|environ| {
         environ
             .split(|byte| *byte == 0)
             .any(|own| own == entry.as_bytes())
     })
+}
+
+/// The environment that the process was started with, as the kernel has it, if
+/// we may look.
+pub(crate) fn environ(pid: Pid) -> Option<Vec<u8>> {
+    fs::read(path(pid, "environ")).ok()
 }
 
 /// The arguments, separated by blanks; the command in brackets where there are

@@ -1,4 +1,4 @@
-//! The script's own process: its end, seen once and for all, and its output.
+//! A process that we began: its end, seen once and for all, and its output.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,13 +23,13 @@ use crate::error::Failure;
 /// **Invariant:** it is not reaped before [`reap`](Self::reap), so its number
 /// means this process, this group and this session until then.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct Process<O = Receiver> {
     leader: Pid,
     /// Becomes readable when the process has ended.
     exit: AsyncFd<OwnedFd>,
     /// The end of the pipe that the script writes into. Kept also when nobody
     /// reads, so that the script is not ended by a broken pipe.
-    output: Receiver,
+    output: O,
     state: Mutex<State>,
 }
 
@@ -55,10 +55,10 @@ pub(crate) enum End {
     Unknown,
 }
 
-impl Process {
+impl<O> Process<O> {
     /// Takes over a process that was begun; needs the context of a runtime.
-    pub(crate) fn new(leader: Pid, output: Receiver) -> Result<Self, Failure> {
-        match exit_descriptor(leader).and_then(watch) {
+    pub(crate) fn new(leader: Pid, output: O) -> Result<Self, Failure> {
+        match exit_descriptor(leader).and_then(|exit| watch(exit, Interest::READABLE)) {
             Ok(exit) => Ok(Self {
                 leader,
                 exit,
@@ -78,7 +78,7 @@ impl Process {
         }
     }
 
-    pub(crate) fn output(&self) -> &Receiver {
+    pub(crate) fn output(&self) -> &O {
         &self.output
     }
 
@@ -186,9 +186,9 @@ fn peek(leader: Pid, state: &mut State) -> Option<End> {
 }
 
 #[expect(unsafe_code, reason = "registration with the runtime trusts the type")]
-fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` that is owned here is open, and stays the same.
-    Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }
 
 /// A descriptor that becomes readable when the process ends.
@@ -232,7 +232,7 @@ mod tests {
             .unwrap();
         let output = Receiver::from_owned_fd(reader).unwrap();
         let process = Process::new(Pid::from_child(&child), output).unwrap();
-        let exit = watch(exit(process.leader).unwrap());
+        let exit = watch(exit(process.leader).unwrap(), Interest::READABLE);
         Process {
             exit: exit.unwrap(),
             ..process

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Error, Found, Instance, Janitor, Operation, Options, Phase, Progress, Provider,
-    ProviderConfig, Result, StartAttributes, StartContext,
+    Capabilities, Error, Found, Instance, Janitor, Operation, Options, Outcome, Phase, Progress,
+    Provider, ProviderConfig, Result, ShellOptions, ShellStreams, StartAttributes, StartContext,
 };
 
 use crate::attributes;
@@ -15,6 +15,7 @@ use crate::instance::{LocalInstance, Parts};
 use crate::job::blocking;
 use crate::options::LocalOptions;
 use crate::place::Place;
+use crate::shell::shell;
 
 /// Starts process groups on this machine.
 #[derive(Debug)]
@@ -121,6 +122,29 @@ impl Provider for LocalProvider {
             .await
             .and_then(|result| result)
             .map_err(|failure| failure.on(&id, Operation::Remove))
+    }
+
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        let on = |failure: Failure| failure.on(&found.marks.instance, Operation::Shell);
+        let (place, wanted) = (self.place.clone(), found.clone());
+        let entry = blocking(move || place.enter(&wanted)).await;
+        let entry = entry.and_then(|result| result).map_err(on)?;
+        let remains = entry.remains.clone();
+        let failure = match shell(entry, &self.janitor, options, streams).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(failure) => failure,
+        };
+        // Nothing works in an instance that is being removed.
+        let explained = match blocking(move || remains.gone()).await {
+            Ok(true) if failure.lacks_something() => Failure::Gone(Box::new(failure)),
+            _ => failure,
+        };
+        Err(on(explained))
     }
 
     async fn settle(&self) {

@@ -8,6 +8,7 @@ mod killed;
 mod output;
 mod processes;
 mod providers;
+mod shell;
 mod upload;
 
 use super::case::Case;
@@ -23,6 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         cancel::CASES,
         killed::CASES,
         providers::CASES,
+        shell::CASES,
         faults::CASES,
     ]
     .into_iter()
@@ -53,7 +55,7 @@ mod tests {
                 "{id}"
             );
         }
-        assert!(ids.len() >= 149, "{}", ids.len());
+        assert!(ids.len() >= 161, "{}", ids.len());
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Error, ErrorKind, Found, Instance, InstanceId, OutputSink, Phase, Progress,
-    Provider, Result, RunOptions, RunResult, Signal, StartAttributes, StartContext,
+    Capabilities, Error, ErrorKind, Found, Instance, InstanceId, Outcome, OutputSink, Phase,
+    Progress, Provider, Result, RunOptions, RunResult, ShellOptions, ShellStreams, Signal,
+    StartAttributes, StartContext,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -63,6 +64,15 @@ impl Provider for LimitConcurrency {
 
     async fn remove(&self, found: &Found) -> Result<()> {
         self.provider.remove(found).await
+    }
+
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        self.provider.shell(found, options, streams).await
     }
 
     async fn settle(&self) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Chain, Found, Instance, InstanceId, Phase, Progress, Provider, Result,
-    StartAttributes, StartContext,
+    Capabilities, Chain, Found, Instance, InstanceId, Outcome, Phase, Progress, Provider, Result,
+    ShellOptions, ShellStreams, StartAttributes, StartContext,
 };
 
 /// The first pause between two tries; each further one is twice as long.
@@ -70,6 +70,15 @@ impl Provider for RetryStart {
 
     async fn remove(&self, found: &Found) -> Result<()> {
         self.provider.remove(found).await
+    }
+
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        self.provider.shell(found, options, streams).await
     }
 
     async fn settle(&self) {
