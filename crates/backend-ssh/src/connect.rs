@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::error::{Failure, HostKeyProblem, Stage};
 use crate::known_hosts::HostKey;
 use crate::machine::{Machine, Trust};
+use crate::prompt::Prompt;
 use crate::trust;
 
 /// How many connections to one address are not yet authenticated at once.
@@ -41,7 +42,7 @@ pub(crate) async fn connect(machine: &Machine) -> Result<Connection, Failure> {
         None => {
             let _turn = turn(machine).await;
             let stream = dial(machine).await?;
-            let handle = handshake(machine, stream).await?;
+            let handle = handshake(machine, Prompt::new(stream)).await?;
             Ok(Connection::new(
                 authenticate(machine, handle).await?,
                 machine,

@@ -115,6 +115,7 @@ mod pinned;
 mod places;
 mod pool;
 mod program;
+mod prompt;
 mod provider;
 mod pump;
 mod reply;
