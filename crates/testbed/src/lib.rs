@@ -18,9 +18,11 @@ mod nginx;
 mod place;
 mod program;
 mod ssh_server;
+mod tmpfs;
 
 pub use daemon::{Daemon, free_port};
 pub use need::{is_required, missing};
 pub use nginx::Nginx;
 pub use program::find_program;
 pub use ssh_server::{SshKind, SshServer, SshSetup, make_key};
+pub use tmpfs::Tmpfs;

@@ -2,48 +2,20 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use backend_core::{Chain, ErrorKind, ProviderExt, StartAttributes};
+use testbed::Tmpfs;
 
 use crate::support::{Fixture, provider_in};
 
-/// A small file system in memory, for as long as it lives.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    /// `None` where this user cannot mount.
-    fn mount(options: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(directory.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if !mounted {
-            println!("skipped: this user cannot mount");
-        }
-        mounted.then_some(Self(directory))
+/// A small file system in memory; `None` where this user cannot mount.
+fn mount(options: &str) -> Option<Tmpfs> {
+    let mounted = Tmpfs::mount(options).unwrap();
+    if mounted.is_none() {
+        println!("skipped: this user cannot mount");
     }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // A process that another test is just beginning may have a copy of a
-        // descriptor for a moment.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let umount = || Command::new("umount").arg(self.path()).output();
-        while !umount().is_ok_and(|output| output.status.success()) {
-            assert!(Instant::now() < deadline, "still mounted");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+    mounted
 }
 
 #[tokio::test]
@@ -77,7 +49,7 @@ async fn setup_says_what_is_wrong_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_cleaned_up() {
-    let Some(tmpfs) = Tmpfs::mount("size=2m,mode=700") else {
+    let Some(tmpfs) = mount("size=2m,mode=700") else {
         return;
     };
     let provider = provider_in(&tmpfs.path().join("base"), []);
@@ -116,7 +88,7 @@ async fn a_full_disk_is_said_and_cleaned_up() {
 
 #[tokio::test]
 async fn a_read_only_file_system_is_said() {
-    let Some(tmpfs) = Tmpfs::mount("size=1m,ro") else {
+    let Some(tmpfs) = mount("size=1m,ro") else {
         return;
     };
     let error = provider_in(&tmpfs.path().join("base"), [])
@@ -129,7 +101,7 @@ async fn a_read_only_file_system_is_said() {
 
 #[tokio::test]
 async fn noexec_does_not_matter() {
-    let Some(tmpfs) = Tmpfs::mount("size=1m,noexec,mode=700") else {
+    let Some(tmpfs) = mount("size=1m,noexec,mode=700") else {
         return;
     };
     let provider = provider_in(&tmpfs.path().join("base"), []);

@@ -17,6 +17,7 @@ mod limits;
 mod place;
 mod rigs;
 mod secrets;
+mod transient;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         killed::CASES,
         limits::CASES,
         secrets::CASES,
+        transient::CASES,
     ];
     let mut trials = Vec::new();
     for rig in rigs::all() {

@@ -1,5 +1,6 @@
 //! A place of its own for one case: state, files, and jobs in mid-run.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -23,6 +24,8 @@ pub(crate) struct Script {
 pub(crate) struct Place {
     pub(crate) rig: Arc<Rig>,
     directory: tempfile::TempDir,
+    /// The option that leads to the backend by another way, if one does.
+    detour: RefCell<Option<String>>,
 }
 
 impl Place {
@@ -30,7 +33,13 @@ impl Place {
         Self {
             rig,
             directory: tempfile::tempdir().unwrap(),
+            detour: RefCell::new(None),
         }
+    }
+
+    /// From now on this option leads to the backend.
+    pub(crate) fn detour(&self, option: Option<String>) {
+        *self.detour.borrow_mut() = option;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -56,6 +65,10 @@ impl Place {
             .current_dir(self.directory.path());
         if let Some(ready) = self.rig.reached() {
             started.args(&ready.arguments);
+            let detour = self.detour.borrow().clone();
+            if let Some(option) = detour.or_else(|| ready.way.direct()) {
+                started.args(["-o", &option]);
+            }
             started.envs(ready.environment.iter().map(|(k, v)| (k, v)));
         }
         started
@@ -117,7 +130,7 @@ impl Place {
     }
 }
 
-/// A job whose script runs. Its worker is killed when this is dropped.
+/// A job under way. Its worker is killed when this is dropped.
 pub(crate) struct Begun {
     child: Child,
     /// `None` once its reader has gone away.
@@ -128,16 +141,7 @@ impl Begun {
     /// Begins a job, and waits until its script has printed a line that says
     /// `begun`.
     pub(crate) fn of(run: &mut Command) -> Self {
-        let mut child = run
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut begun = Self {
-            child,
-            output: Some(output),
-        };
+        let mut begun = Self::starting(run);
         let mut line = String::new();
         begun.output.as_mut().unwrap().read_line(&mut line).unwrap();
         if line != "begun\n" {
@@ -145,6 +149,20 @@ impl Begun {
             panic!("it printed {line:?}, and said {}", begun.said());
         }
         begun
+    }
+
+    /// Begins a job, whose script may be far from running.
+    pub(crate) fn starting(run: &mut Command) -> Self {
+        let mut child = run
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            output: Some(output),
+        }
     }
 
     pub(crate) fn send(&self, signal: &str) {

@@ -1,11 +1,12 @@
 //! The backends under test, and what each needs to be there.
 
 use std::any::Any;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use backend_core::testkit::Endpoint;
 use testbed::dockerd::Dockerd;
 use testbed::{Daemon, SshKind, SshServer, SshSetup};
 
@@ -23,8 +24,37 @@ pub(crate) struct Ready {
     pub(crate) arguments: Vec<String>,
     /// What is in its environment: secrets.
     pub(crate) environment: Vec<(String, String)>,
+    /// What a start goes through.
+    pub(crate) way: Way,
     /// Daemons, which end with the tests.
     pub(crate) _daemons: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+/// What a start goes through, and can fail at.
+#[derive(Default)]
+pub(crate) enum Way {
+    /// Nothing but options of its own, which a script for it says.
+    #[default]
+    Options,
+    /// A directory of this machine.
+    Directory,
+    /// A connection to what listens at `target`, where the option `direct`
+    /// leads; `lead` says which one leads to a port of 127.0.0.1.
+    Connection {
+        target: Endpoint,
+        direct: String,
+        lead: Box<dyn Fn(u16) -> String + Send + Sync>,
+    },
+}
+
+impl Way {
+    /// The option that leads there.
+    pub(crate) fn direct(&self) -> Option<String> {
+        match self {
+            Self::Options | Self::Directory => None,
+            Self::Connection { direct, .. } => Some(direct.clone()),
+        }
+    }
 }
 
 /// Why a backend cannot be tested here.
@@ -39,7 +69,7 @@ pub(crate) enum Wanting {
 pub(crate) fn all() -> Vec<Rig> {
     vec![
         Rig::new("fake", || compiled_in(cfg!(feature = "fake"))),
-        Rig::new("local", || compiled_in(cfg!(feature = "local"))),
+        Rig::new("local", local),
         Rig::new("docker", docker),
         Rig::new("http", http),
         Rig::new("ssh", ssh),
@@ -55,21 +85,31 @@ fn compiled_in(there: bool) -> Result<Ready, Wanting> {
     }
 }
 
+/// Processes of this machine.
+fn local() -> Result<Ready, Wanting> {
+    compiled_in(cfg!(feature = "local"))?;
+    Ok(Ready {
+        way: Way::Directory,
+        ..Ready::default()
+    })
+}
+
 /// An engine of the tests' own.
 fn docker() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "docker"))?;
     let engine = Dockerd::start().map_err(missing)?;
     engine.import_busybox().map_err(failed)?;
-    let options = [
-        format!("endpoint={}", engine.endpoint()),
-        "default-image=busybox:test".into(),
-        "network=none".into(),
-    ];
+    let options = ["default-image=busybox:test", "network=none"];
     Ok(Ready {
         arguments: options
             .into_iter()
-            .flat_map(|option| ["-o".into(), option])
+            .flat_map(|option| ["-o".into(), option.into()])
             .collect(),
+        way: Way::Connection {
+            target: engine.socket().into(),
+            direct: format!("endpoint={}", engine.endpoint()),
+            lead: Box::new(|port| format!("endpoint=tcp://127.0.0.1:{port}")),
+        },
         _daemons: vec![Box::new(engine)],
         ..Ready::default()
     })
@@ -79,10 +119,11 @@ fn docker() -> Result<Ready, Wanting> {
 fn http() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "http") && cfg!(feature = "local"))?;
     let directory = tempfile::tempdir().map_err(failed)?;
-    let address = format!("127.0.0.1:{}", testbed::free_port().map_err(failed)?);
+    let port = testbed::free_port().map_err(failed)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut serve = Command::new(env!("CARGO_BIN_EXE_worker"));
     serve
-        .args(["serve", "-b", "local", "--listen", &address])
+        .args(["serve", "-b", "local", "--listen", &address.to_string()])
         .env("WORKER_STATE_DIR", directory.path().join("state"))
         .env("WORKER_LOCAL_DIRECTORY", directory.path().join("instances"));
     let grace = Duration::from_secs(40);
@@ -90,11 +131,15 @@ fn http() -> Result<Ready, Wanting> {
     let mut daemon = daemon.map_err(failed)?;
     daemon
         .wait_until(Duration::from_secs(30), |_| {
-            TcpStream::connect(&address).is_ok()
+            TcpStream::connect(address).is_ok()
         })
         .map_err(failed)?;
     Ok(Ready {
-        arguments: vec!["-o".into(), format!("endpoint=http://{address}")],
+        way: Way::Connection {
+            target: Endpoint::Tcp(address),
+            direct: format!("endpoint=http://{address}"),
+            lead: Box::new(|port| format!("endpoint=http://127.0.0.1:{port}")),
+        },
         _daemons: vec![Box::new(daemon)],
         ..Ready::default()
     })
@@ -105,8 +150,12 @@ fn ssh() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "ssh"))?;
     let server = SshServer::start(SshKind::OpenSsh, &SshSetup::default()).map_err(missing)?;
     let known_hosts = server.known_hosts().map_err(failed)?;
+    // The same machine may be reached by another port as well.
+    let known = std::fs::read_to_string(&known_hosts).map_err(failed)?;
+    let anywhere = known.replace(&format!("[127.0.0.1]:{}", server.port()), "[127.0.0.1]:*");
+    std::fs::write(&known_hosts, known + &anywhere).map_err(failed)?;
+    let user = server.user().to_owned();
     let options = [
-        format!("hosts={}", server.address()),
         "slots=64".into(),
         format!("identity-file={}", server.identity().display()),
         format!("known-hosts={}", known_hosts.display()),
@@ -118,6 +167,11 @@ fn ssh() -> Result<Ready, Wanting> {
             .into_iter()
             .flat_map(|it| ["-o".into(), it])
             .collect(),
+        way: Way::Connection {
+            target: Endpoint::Tcp((Ipv4Addr::LOCALHOST, server.port()).into()),
+            direct: format!("hosts={}", server.address()),
+            lead: Box::new(move |port| format!("hosts={user}@127.0.0.1:{port}")),
+        },
         _daemons: vec![Box::new(server)],
         ..Ready::default()
     })
