@@ -16,16 +16,13 @@ struct Server {
 
 impl Server {
     fn start(place: &Place) -> Self {
+        Self::start_at(place, "127.0.0.1:0")
+    }
+
+    fn start_at(place: &Place, address: &str) -> Self {
         let mut command = place.worker();
         command
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "-v",
-                "--drain-timeout",
-                "1s",
-            ])
+            .args(["serve", "--listen", address, "-v", "--drain-timeout", "1s"])
             .env("WORKER_SERVE_TOKEN", TOKEN)
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -112,6 +109,36 @@ fn a_job_goes_through_a_server_and_the_server_ends_well() {
         "{log}"
     );
     assert!(!log.contains(TOKEN), "a token is in the log");
+    place.assert_clean();
+}
+
+#[test]
+fn a_run_whose_server_is_killed_and_begins_anew_is_status_75() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let address = server.endpoint.replace("http://", "");
+    let mut run = server.run(&place, &["-c", "echo begun; sleep 600"]);
+    let mut run = run
+        .env("WORKER_HTTP_TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(run.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    // Killed, as `drop` does it.
+    drop(server);
+    let again = Server::start_at(&place, &address);
+    let ended = run.wait_with_output().unwrap();
+    let said = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(75), "{said}");
+    assert!(said.contains("started anew"), "{said}");
+    // What came before stays, and nothing follows it.
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    assert_eq!(again.end().0, Some(0));
     place.assert_clean();
 }
 
