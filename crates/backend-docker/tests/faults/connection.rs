@@ -170,6 +170,34 @@ async fn output_goes_on_after_a_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn output_is_not_complete_if_its_stream_stands_still_as_the_container_is_killed() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    let (proxy, endpoint, _directory) = proxied(&engine).await;
+    let jobs = Jobs::at(&endpoint, &[]);
+    let script = "echo before\nsleep 1\necho after\nsleep 300\n";
+    let mut running = run(jobs.ready(script).await);
+    running.printed("before").await;
+    // Between two frames, and nothing else is said meanwhile: the wait goes on.
+    // So little is lost that the engine is not held up by it.
+    proxy.inject(Direction::FromTarget, 0, Action::Freeze);
+    let began = std::time::Instant::now();
+    while proxy.pending() > 0 {
+        assert!(began.elapsed() < PROMPTLY, "nothing was frozen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = jobs.left_at(&engine).await[0].location.clone();
+    testbed::engine_client::run(&engine, &["kill", &id]).unwrap();
+    let result = running.ends_within(PROMPTLY).await;
+    assert_eq!(result.exit_code(), Some(137), "{result:?}");
+    assert_eq!(running.output.text(), "before\n");
+    assert!(!result.output_complete, "{result:?}");
+    running.instance.stop().await.unwrap();
+    jobs.nothing_left_at(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_goes_dead_in_silence_is_found_out() {
     let Some(engine) = shared_engine() else {
         return;
