@@ -28,6 +28,15 @@ pub(crate) enum Attach {
     Output,
 }
 
+/// What came of [`Attached::write_or_read`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All is written.
+    Written,
+    /// Something was read, or that there will be nothing.
+    Read { any: bool },
+}
+
 /// The attached streams of one container.
 pub(crate) struct Attached {
     stream: TokioIo<Upgraded>,
@@ -84,6 +93,29 @@ impl Attached {
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
+    }
+
+    /// Writes `bytes` to the container's stdin as [`write`](Self::write) does,
+    /// unless something comes from the container meanwhile: it may take no more,
+    /// and an engine does not say so by itself. What is left of `bytes` is then
+    /// not written yet.
+    pub(crate) async fn write_or_read(&mut self, bytes: &mut &[u8]) -> io::Result<Progress> {
+        let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
+        while !bytes.is_empty() {
+            tokio::select! {
+                biased;
+                written = writer.write(bytes) => match written? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => *bytes = bytes.get(written..).unwrap_or_default(),
+                },
+                read = reader.read(&mut self.buffer) => {
+                    self.filled = read?;
+                    return Ok(Progress::Read { any: self.filled > 0 });
+                }
+            }
+        }
+        writer.flush().await?;
+        Ok(Progress::Written)
     }
 
     /// Reads what there is; `false` at the end of the stream.

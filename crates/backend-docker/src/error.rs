@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use backend_core::{Error, ErrorKind, InstanceId, Operation};
 use bollard::errors::Error as BollardError;
+use tokio::time::{Instant, sleep};
 
 use crate::container::Container;
 use crate::discovery::DiscoveryFailure;
 use crate::gate::Broken;
 use crate::image::ImageFailure;
+use crate::inspection::Inspection;
+use crate::run::LAG;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -26,8 +29,16 @@ pub(crate) enum Failure {
     },
     #[error("the container was removed {0}")]
     Gone(&'static str),
-    #[error("the container cannot hold the {what}: {reason}")]
-    Refused { what: String, reason: String },
+    #[error("the container cannot take what is sent {during}: {reason}")]
+    Refused {
+        during: &'static str,
+        reason: String,
+    },
+    #[error("the container has no room for what is sent {during}")]
+    NoRoom { during: &'static str },
+    /// It ends then, or its gate's tools do.
+    #[error("the container ran out of memory {during}")]
+    NoMemory { during: &'static str },
     #[error("a variable of the environment is one that the image's shell keeps for itself: {0}")]
     VariableRefused(String),
     #[error("the environment is more than a process can be given")]
@@ -175,15 +186,19 @@ impl Failure {
         broken: Option<Broken>,
     ) -> Self {
         let said = match broken {
-            Some(Broken::Refused(what, _)) if what == "size" => return Self::EnvironmentTooLarge,
-            Some(Broken::Refused(what, told))
-                if what == "environment" && !told.contains("pace") =>
-            {
-                return Self::VariableRefused(told.trim_end().to_owned());
-            }
-            Some(Broken::Refused(what, told)) => {
+            Some(Broken::Refused(why, told)) => {
                 let reason = told.trim_end().to_owned();
-                return Self::Refused { what, reason };
+                return match why.as_str() {
+                    // The one that was killed need not be the gate.
+                    "killed" => Self::NoMemory { during },
+                    _ if reason.contains("Killed") || reason.contains("allocate memory") => {
+                        Self::NoMemory { during }
+                    }
+                    "size" => Self::EnvironmentTooLarge,
+                    "environment" => Self::VariableRefused(reason),
+                    "full" => Self::NoRoom { during },
+                    _ => Self::Refused { during, reason },
+                };
             }
             Some(Broken::Unexpected(report)) => {
                 let said = format!("{report:?}");
@@ -200,12 +215,19 @@ impl Failure {
             Some(Broken::Ended(said)) => said,
             None => String::new(),
         };
-        match container.inspect().await {
+        match ended(container).await {
             Err(error) if error.is_gone() => Self::Gone(during),
             Err(source) => Self::Engine {
                 step: format!("talk to the container {during}"),
                 source,
             },
+            // An engine may hear too late of what the kernel did.
+            Ok(found)
+                if found.state.oom_killed
+                    || (found.host.memory > 0 && found.state.exit_code == Some(137)) =>
+            {
+                Self::NoMemory { during }
+            }
             Ok(found) if found.state.has_ended() => {
                 let code = found.state.exit_code.unwrap_or(-1);
                 let mut reason = format!("its first process exited with {code}");
@@ -247,7 +269,7 @@ impl Failure {
         match self {
             Self::Engine { source, .. } => source.kind(),
             Self::EndedEarly { .. } | Self::Gone(_) => ErrorKind::Gone,
-            Self::Refused { reason, .. } if reason.contains("pace") => ErrorKind::Exhausted,
+            Self::NoRoom { .. } | Self::NoMemory { .. } => ErrorKind::Exhausted,
             Self::NoShell { .. } | Self::Refused { .. } => ErrorKind::Unsuitable,
             Self::VariableRefused(_) | Self::EnvironmentTooLarge | Self::NotLinux { .. } => {
                 ErrorKind::InvalidInput
@@ -289,8 +311,11 @@ impl Failure {
             Self::NoShell { .. } => {
                 "choose an image with /bin/sh, such as `debian` or `busybox`: Worker begins its container with it"
             }
-            Self::Refused { reason, .. } if reason.contains("pace") => {
-                "the script is kept in memory of the container: raise the option `memory`"
+            Self::NoRoom { .. } => {
+                "script and environment may have 512 MiB together: have the script fetch what is large"
+            }
+            Self::NoMemory { .. } => {
+                "script and environment are kept in memory of the container: raise the option `memory`"
             }
             Self::Refused { .. } => "the image needs the programs `head`, `wc` and `mkdir`",
             Self::VariableRefused(_) => "give the variable another name",
@@ -299,6 +324,19 @@ impl Failure {
             _ => return None,
         };
         Some(hint.into())
+    }
+}
+
+/// What the engine says of a container whose stream has ended: its own end may
+/// lag behind that.
+async fn ended(container: &Container) -> Result<Inspection, EngineError> {
+    let began = Instant::now();
+    loop {
+        let found = container.inspect().await?;
+        if found.state.has_ended() || began.elapsed() > LAG {
+            return Ok(found);
+        }
+        sleep(LAG / 20).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, io};
 use backend_core::interpreter::Interpreter;
 use backend_core::{Environment, InstanceId};
 
-use crate::attached::Attached;
+use crate::attached::{Attached, Progress};
 use crate::frames::Channel;
 use crate::program;
 use crate::reports::{Hello, Report, Reports};
@@ -34,7 +34,7 @@ pub(crate) enum Broken {
     Stream(io::Error),
     /// The stream ended; what the container had said that was no report.
     Ended(String),
-    /// The gate cannot take what was sent; which, and what its tools said.
+    /// The gate cannot take what was sent; why, and what its tools said.
     Refused(String, String),
     /// The gate reports what makes no sense now.
     Unexpected(Report),
@@ -208,9 +208,20 @@ impl Gate {
     }
 
     /// Writes; where that fails, the gate may have said why.
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        let Err(error) = self.attached.write(bytes).await else {
-            return Ok(());
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        let error = loop {
+            match self.attached.write_or_read(&mut bytes).await {
+                Ok(Progress::Written) => return Ok(()),
+                Ok(Progress::Read { any: true }) => {
+                    self.hear().map_err(Broken::Stream)?;
+                    let refusal = |report: &Report| matches!(report, Report::Refused(_));
+                    if self.pending.iter().any(refusal) {
+                        break io::ErrorKind::BrokenPipe.into();
+                    }
+                }
+                Ok(Progress::Read { any: false }) => break io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => break error,
+            }
         };
         let mut told = String::new();
         match self.answer(&mut told).await {
@@ -239,14 +250,20 @@ impl Gate {
             if !self.attached.read().await.map_err(Broken::Stream)? {
                 return Err(Broken::Ended(told.trim_end().to_owned()));
             }
-            let mut pieces = self.attached.pieces();
-            while let Some((channel, piece)) = pieces.next().map_err(Broken::Stream)? {
-                // Nothing of the script's can be there yet: an image's own
-                // noise on stdout is not its output.
-                if channel == Channel::Stderr {
-                    self.pending.extend(self.reports.feed(piece));
-                }
+            self.hear().map_err(Broken::Stream)?;
+        }
+    }
+
+    /// Takes the reports from what was read last.
+    fn hear(&mut self) -> io::Result<()> {
+        let mut pieces = self.attached.pieces();
+        while let Some((channel, piece)) = pieces.next()? {
+            // Nothing of the script's can be there yet: an image's own noise
+            // on stdout is not its output.
+            if channel == Channel::Stderr {
+                self.pending.extend(self.reports.feed(piece));
             }
         }
+        Ok(())
     }
 }

@@ -58,22 +58,39 @@ while [ -z "$go" ] && read -r command size trial; do
         # place, since nothing runs before the go, and that comes only after
         # the whole was reported as stored.
         umask 077
-        if head -c "$size" >"$files/$command" &&
-            [ "$(wc -c <"$files/$command")" -eq "$size" ]; then
-            umask 022
+        head -c "$size" >"$files/$command"
+        status=$?
+        umask 022
+        why=unstored
+        if [ $status = 0 ] && [ "$(wc -c <"$files/$command")" -eq "$size" ]; then
             # A variable that this shell cannot take ends it: not this one.
-            if [ "$trial" != none ] && ! ( . "$files/environment" ); then
-                report refused environment
+            why=environment
+            [ "$trial" = none ] || ( . "$files/environment" ) || status=$?
             # One that no process can be given is found by beginning one.
-            elif [ "$trial" = begin ] && ! ( . "$files/environment" && exec /bin/sh -c : ); then
-                report refused size
-            else
-                report stored "$command"
+            if [ "$status$trial" = 0begin ]; then
+                why=size
+                ( . "$files/environment" && exec /bin/sh -c : ) || status=$?
             fi
-        else
-            report refused "$command"
-            exit 113
+            [ $status != 0 ] || why=
+        elif ! echo more 2>/dev/null >"$files/more"; then
+            # A place that is full does not take a line more, whatever the
+            # tools have to say of that.
+            why=full
         fi
+        # Not every shell says so where its child is killed.
+        [ $status != 137 ] || why=killed
+        case $why in
+        '')
+            report stored "$command"
+            ;;
+        environment | size)
+            report refused $why
+            ;;
+        *)
+            report refused $why
+            exit 113
+            ;;
+        esac
         ;;
     go)
         go=$size

@@ -13,6 +13,16 @@ pub(crate) struct Inspection {
     pub(crate) state: State,
     #[serde(rename = "Config", default)]
     pub(crate) config: Config,
+    #[serde(rename = "HostConfig", default)]
+    pub(crate) host: Host,
+}
+
+/// What the container may have of its machine.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Host {
+    /// In bytes; 0 for no limit.
+    #[serde(rename = "Memory", default)]
+    pub(crate) memory: i64,
 }
 
 /// How the container is.

@@ -188,8 +188,8 @@ impl Job {
             }
             () = self.stopping.cancelled() => return Err(Failure::Stopped),
         };
-        if let Broken::Refused(what, _) = &broken
-            && what != "script"
+        if let Broken::Refused(why, _) = &broken
+            && matches!(why.as_str(), "environment" | "size")
         {
             // It still listens.
             *gate = Some(talking);

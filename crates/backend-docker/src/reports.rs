@@ -9,7 +9,7 @@ pub(crate) enum Report {
     Ready,
     /// What was sent is stored.
     Stored,
-    /// What was sent cannot be used: the word says what.
+    /// What was sent cannot be used: the word says why.
     Refused(String),
     /// The script begins.
     Began,

@@ -1,120 +1,11 @@
 //! Engines that lie: the real one, with single answers of it replaced.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backend_core::{Outcome, RunResult};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
 
+use crate::liar::{Liar, Lie, answer};
 use crate::support::{Jobs, PROMPTLY, run, shared_engine};
-
-/// What is answered instead of what the engine would say.
-#[derive(Clone)]
-enum Lie {
-    /// These bytes, and the end of the connection.
-    Bytes(Vec<u8>),
-    /// A head, and a body that does not end.
-    Endless,
-    /// Nothing at all, for good.
-    Silence,
-}
-
-fn answer(status: &str, body: &str) -> Lie {
-    let length = body.len();
-    let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    Lie::Bytes(text.into_bytes())
-}
-
-/// Stands between, and lies to requests that begin with `method path-part`.
-struct Liar {
-    endpoint: String,
-    lies: Arc<Mutex<Vec<(String, usize, Lie)>>>,
-    _directory: tempfile::TempDir,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Liar {
-    fn in_front_of(engine: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("liar.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let target = PathBuf::from(engine.trim_start_matches("unix://"));
-        let lies: Arc<Mutex<Vec<(String, usize, Lie)>>> = Arc::default();
-        let shared = lies.clone();
-        let task = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (target, lies) = (target.clone(), shared.clone());
-                tokio::spawn(async move {
-                    serve(client, target, lies).await.ok();
-                });
-            }
-        });
-        Self {
-            endpoint: format!("unix://{}", socket.display()),
-            lies,
-            _directory: directory,
-            task,
-        }
-    }
-
-    /// Lies `times` times to requests whose first line has `part` in it.
-    fn lie(&self, part: &str, times: usize, lie: Lie) {
-        self.lies.lock().unwrap().push((part.into(), times, lie));
-    }
-}
-
-impl Drop for Liar {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(
-    mut client: UnixStream,
-    target: PathBuf,
-    lies: Arc<Mutex<Vec<(String, usize, Lie)>>>,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if client.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let line = text.lines().next().unwrap_or_default().to_owned();
-    let told = {
-        let mut all = lies.lock().unwrap();
-        let fitting = all
-            .iter_mut()
-            .find(|(part, times, _)| *times > 0 && line.contains(part.as_str()));
-        fitting.map(|(_, times, lie)| {
-            *times -= 1;
-            lie.clone()
-        })
-    };
-    match told {
-        None => {
-            let mut server = UnixStream::connect(target).await?;
-            server.write_all(&head).await?;
-            tokio::io::copy_bidirectional(&mut client, &mut server).await?;
-        }
-        Some(Lie::Bytes(bytes)) => client.write_all(&bytes).await?,
-        Some(Lie::Endless) => {
-            client
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"a\":\"")
-                .await?;
-            loop {
-                client.write_all(&vec![b'x'; 65536]).await?;
-            }
-        }
-        Some(Lie::Silence) => std::future::pending().await,
-    }
-    Ok(())
-}
 
 fn lies() -> Vec<(&'static str, Lie)> {
     vec![
@@ -273,7 +164,7 @@ async fn an_engine_that_has_forgotten_everything_is_a_run_that_is_lost() {
     testbed::engine_client::run(&engine, &["kill", &id]).unwrap();
     let result = running.ends_within(PROMPTLY).await;
     assert!(matches!(result.outcome, Outcome::Lost(_)), "{result:?}");
-    liar.lies.lock().unwrap().clear();
+    liar.be_honest();
     running.instance.stop().await.unwrap();
     jobs.nothing_left_at(&engine).await;
 }

@@ -6,6 +6,7 @@
 
 mod connection;
 mod engine;
+mod liar;
 mod lies;
 mod network;
 mod places;

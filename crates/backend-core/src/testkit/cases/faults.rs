@@ -1,8 +1,9 @@
-//! What happens to an instance that someone else removes.
+//! What happens to an instance that someone else removes, and to one that is too
+//! small for its script.
 
-use crate::testkit::case::{Case, Checked, ensure};
+use crate::testkit::case::{Case, Checked, Unmet, ensure};
 use crate::testkit::fixture::{Fixture, PROMPTLY, within};
-use crate::{Error, ErrorKind, Instance, Outcome, RunOptions, Signal};
+use crate::{Capability, Environment, Error, ErrorKind, Instance, Outcome, RunOptions, Signal};
 
 pub(in crate::testkit) const CASES: &[Case] = &[
     Case::function(
@@ -23,7 +24,65 @@ pub(in crate::testkit) const CASES: &[Case] = &[
         |fixture| Box::pin(removed_in_mid_run(fixture)),
     )
     .simulate(&[("log-output", "ready\n"), ("run-hang", "true")]),
+    Case::function(
+        "F6-script-beyond-memory",
+        "a script that is larger than the instance's memory is run, or soon refused as too large",
+        |fixture| Box::pin(beyond_memory(fixture, Environment::new(), 32 << 20)),
+    )
+    .needs(&[Capability::MemoryLimit])
+    .configure(&[("memory", "16M")]),
+    Case::function(
+        "F6-environment-beyond-memory",
+        "an environment for which the instance has no memory is given, or soon refused",
+        |fixture| Box::pin(environment_beyond_memory(fixture)),
+    )
+    .needs(&[Capability::MemoryLimit])
+    .configure(&[("memory", "8M")]),
 ];
+
+async fn environment_beyond_memory(fixture: Fixture) -> Checked {
+    let mut environment = Environment::new();
+    for number in 0..14 {
+        let set = environment.set(format!("LARGE_{number}"), "x".repeat(120 << 10));
+        set.map_err(|error| Unmet::failed(error.to_string()))?;
+    }
+    beyond_memory(fixture, environment, 4 << 20).await
+}
+
+/// Runs a script of this size with this environment, to whatever end: there is
+/// one soon, which is the script's own or names the lack.
+async fn beyond_memory(fixture: Fixture, environment: Environment, size: usize) -> Checked {
+    let mut script = b"#!/bin/sh\nexit 43\n# ".to_vec();
+    script.resize(size, b'x');
+    let instance = fixture.start().await?;
+    let (mut options, mut output) = (RunOptions::default(), Vec::new());
+    options.environment = environment;
+    let job = async {
+        instance.upload_script(&script).await?;
+        instance.run_script(&options, &mut output).await
+    };
+    match within(PROMPTLY, "the job", job).await? {
+        Ok(result) => {
+            let killed = matches!(
+                result.outcome,
+                Outcome::Signaled { signal, oom: true } if signal == Signal::KILL
+            );
+            ensure!(
+                killed || result.exit_code() == Some(43),
+                "a script that exits with 43 {}",
+                result.outcome
+            );
+        }
+        Err(error) => {
+            ensure!(
+                error.kind() == ErrorKind::Exhausted,
+                "the error must be `exhausted`; it is {error:?}"
+            );
+            ensure!(error.hint().is_some(), "there is no hint: {error:?}");
+        }
+    }
+    stopped(&fixture, &*instance).await
+}
 
 /// Removes all of the case's, as `worker reap` on another terminal does.
 async fn remove_all(fixture: &Fixture) -> Checked {
