@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backend_core::{Outcome, RunResult};
+use backend_core::{ErrorKind, Outcome, RunResult};
 
 use crate::liar::{Liar, Lie, answer};
 use crate::support::{Jobs, PROMPTLY, run, shared_engine};
@@ -108,6 +108,75 @@ async fn a_start_under_lies_is_a_typed_error_and_leaves_nothing() {
                 Ok(instance) => instance.stop().await.unwrap(),
                 Err(error) => println!("{part}, {name}: {error:?}"),
             }
+            jobs.nothing_left_at(&engine).await;
+        }
+    }
+}
+
+/// What passes: an engine that is overloaded, restarted, or asked too often.
+fn transient() -> Vec<(&'static str, Lie)> {
+    let busy = answer("503 Service Unavailable", "{\"message\":\"busy\"}");
+    let often = answer("429 Too Many Requests", "{\"message\":\"slowly\"}");
+    vec![
+        ("503", busy),
+        ("429", often),
+        ("hung up", Lie::Bytes(Vec::new())),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_for_a_time_may_be_tried_again_until_it_works() {
+    const TIMES: usize = 3;
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    for (name, lie) in transient() {
+        for part in ["/images/", "/containers/create", "/start"] {
+            let liar = Liar::in_front_of(&engine);
+            let jobs = Jobs::at(&liar.endpoint, &[]);
+            jobs.provider.setup().await.unwrap();
+            liar.lie(part, TIMES, lie.clone());
+            let mut failures = 0;
+            let instance = loop {
+                match jobs.start().await {
+                    Ok(instance) => break instance,
+                    Err(error) => {
+                        assert!(error.is_retryable(), "{part}, {name}: {error:?}");
+                        failures += 1;
+                        assert!(failures <= TIMES, "{part}, {name}: {error:?}");
+                    }
+                }
+            };
+            assert_eq!(failures, TIMES, "{part}, {name}");
+            // The failed ones have left nothing.
+            assert_eq!(jobs.left_at(&engine).await.len(), 1, "{part}, {name}");
+            instance.upload_script(b"exit 43\n").await.unwrap();
+            let mut running = run(instance);
+            let result = running.ends_within(PROMPTLY).await;
+            assert_eq!(result.exit_code(), Some(43), "{part}, {name}: {result:?}");
+            running.instance.stop().await.unwrap();
+            jobs.nothing_left_at(&engine).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_for_good_is_not_to_be_tried_again() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    for (status, kind) in [
+        ("500 Internal Server Error", ErrorKind::Io),
+        ("400 Bad Request", ErrorKind::InvalidInput),
+        ("403 Forbidden", ErrorKind::Denied),
+    ] {
+        for part in ["/containers/create", "/start"] {
+            let liar = Liar::in_front_of(&engine);
+            let jobs = Jobs::at(&liar.endpoint, &[]);
+            liar.lie(part, usize::MAX, answer(status, "{\"message\":\"boom\"}"));
+            let error = jobs.start().await.unwrap_err();
+            let is_final = !error.is_retryable() && error.kind() == kind;
+            assert!(is_final, "{part}, {status}: {error:?}");
             jobs.nothing_left_at(&engine).await;
         }
     }
