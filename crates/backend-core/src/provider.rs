@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Capability, Error, Found, Instance, Outcome, Result, ShellOptions, ShellStreams,
-    StartAttributes, StartContext,
+    Capabilities, Capability, Error, Examination, Found, Instance, Outcome, Result, ShellOptions,
+    ShellStreams, StartAttributes, StartContext,
 };
 
 /// Starts instances of one kind, at one place, with one configuration.
@@ -47,6 +47,30 @@ pub trait Provider: Debug + Send + Sync {
     /// By default there is nothing to verify.
     async fn setup(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Does what `setup` does, step by step, and tells what it would use:
+    /// endpoints, hosts, keys, files, who named each, and why one was not
+    /// taken.
+    ///
+    /// # Behavior
+    ///
+    /// - Creates nothing that outlives it.
+    /// - Goes on to the end where one of several fails, and tells of each.
+    /// - Tells no secret: only that there is one.
+    /// - Every step went well exactly if `setup` would, and all there is to use
+    ///   is of use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind; what was found by then is
+    /// kept.
+    ///
+    /// By default one step, `setup`, and nothing to use.
+    async fn examine(&self, examination: &mut Examination) {
+        examination.begin("setup");
+        let result = self.setup().await;
+        examination.end(result);
     }
 
     /// Starts an instance, and returns when `upload_script` can work on it.

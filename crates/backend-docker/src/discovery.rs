@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backend_core::{Candidate, Examination, Verdict};
+
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::options::DockerOptions;
@@ -32,15 +34,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// Nothing is left of it but a thread that reads small files to their ends.
-pub(crate) async fn discover(options: &DockerOptions) -> Result<Engine, Failure> {
-    let found = find(options, Surroundings::of_process()).await;
+pub(crate) async fn discover(
+    options: &DockerOptions,
+    examination: &mut Examination,
+) -> Result<Engine, Failure> {
+    let found = find(options, Surroundings::of_process(), examination).await;
     found.map_err(Failure::Discovery)
 }
 
 async fn find(
     options: &DockerOptions,
     surroundings: Surroundings,
+    examination: &mut Examination,
 ) -> Result<Engine, DiscoveryFailure> {
+    examination.begin("endpoint");
     let limit = options.request_timeout;
     let own = options.clone();
     // It reads files: the configuration of the docker client, certificates.
@@ -49,7 +56,10 @@ async fn find(
     match plan.map_err(|_| DiscoveryFailure::RuntimeEnded)?? {
         Plan::Named(origin, endpoint) => {
             let shown = endpoint.to_string();
-            let attempt = attempt::attempt(endpoint, limit, limit).await;
+            let attempt = attempt::attempt(endpoint, (limit, limit), examination).await;
+            let verdict = attempt.as_ref().map_or_else(unusable, |_| Verdict::Used);
+            let tried = candidate(shown.clone(), origin.to_string(), verdict);
+            examination.candidates.push(tried);
             attempt.map_err(|source| DiscoveryFailure::Named {
                 origin,
                 endpoint: shown,
@@ -58,14 +68,56 @@ async fn find(
         }
         Plan::Any(endpoints) => {
             let mut tried = vec![];
+            let mut found = None;
             for endpoint in endpoints {
                 let shown = endpoint.to_string();
-                match attempt::attempt(endpoint, limit.min(PATIENCE), limit).await {
-                    Ok(engine) => return Ok(engine),
-                    Err(why) => tried.push((shown, why)),
+                let mut verdict = Verdict::PassedOver(NOT_NEEDED.into());
+                if found.is_none() {
+                    let patience = (limit.min(PATIENCE), limit);
+                    let mut steps = Examination::default();
+                    match attempt::attempt(endpoint, patience, &mut steps).await {
+                        Ok(engine) => {
+                            examination.absorb(steps, None);
+                            verdict = Verdict::Used;
+                            found = Some(engine);
+                        }
+                        Err(why) => {
+                            verdict = passed_over(&why);
+                            tried.push((shown.clone(), why));
+                        }
+                    }
                 }
+                let candidate = candidate(shown, WELL_KNOWN.into(), verdict);
+                examination.candidates.push(candidate);
             }
-            Err(DiscoveryFailure::None { tried })
+            found.ok_or_else(|| {
+                examination.begin("connect");
+                DiscoveryFailure::None { tried }
+            })
         }
+    }
+}
+
+const WELL_KNOWN: &str = "a well-known place";
+const NOT_NEEDED: &str = "one before it answers";
+
+fn candidate(name: String, origin: String, verdict: Verdict) -> Candidate {
+    Candidate {
+        what: "endpoint",
+        name,
+        origin,
+        verdict,
+    }
+}
+
+fn unusable(why: &failure::Unanswered) -> Verdict {
+    Verdict::Unusable(why.to_string())
+}
+
+/// That nobody is there is nothing wrong with a place that nobody named.
+fn passed_over(why: &failure::Unanswered) -> Verdict {
+    match why {
+        failure::Unanswered::Absent => Verdict::PassedOver(why.to_string()),
+        why => unusable(why),
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend_core::{Phase, Progress, ProgressReporter, StartAttributes};
+use backend_core::{Candidate, Phase, Progress, ProgressReporter, StartAttributes, Verdict};
 use bollard::models::ImageInspect;
 use tokio::time::Instant;
 
-use crate::docker_config;
+use crate::docker_config::{self, DockerConfig};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::options::{DockerOptions, ImageSelector, PullPolicy};
@@ -83,6 +83,24 @@ impl Images {
             hashes: Hashes::default(),
             making: Shared::new(),
         }
+    }
+
+    /// The file that the credentials for registries come from.
+    pub(crate) async fn credentials(&self) -> Option<Candidate> {
+        let files = self.docker_files.clone()?;
+        let path = files.join("config.json");
+        let reading = tokio::task::spawn_blocking(move || DockerConfig::read(&files).map(|_| ()));
+        let verdict = match reading.await.ok()? {
+            Ok(()) if path.exists() => Verdict::Used,
+            Ok(()) => Verdict::PassedOver("there is none".into()),
+            Err(bad) => Verdict::Unusable(bad.why),
+        };
+        Some(Candidate {
+            what: "registry credentials",
+            name: path.display().to_string(),
+            origin: "the docker client".into(),
+            verdict,
+        })
     }
 
     /// Chooses the image for these attributes, and sees to it that the engine

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Capability, Error, Found, FoundState, Instance, Janitor, Marks, Operation,
-    Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
+    Capabilities, Capability, Error, Examination, Found, FoundState, Instance, Janitor, Marks,
+    Operation, Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes,
+    StartContext,
 };
 
 use crate::admission::Admission;
@@ -60,12 +61,15 @@ impl DockerProvider {
         let known = self.lock().clone();
         match known {
             Some(known) => Ok(known),
-            None => self.find_engine().await,
+            None => self.find_engine(&mut Examination::default()).await,
         }
     }
 
-    async fn find_engine(&self) -> std::result::Result<(Engine, Admission), Failure> {
-        let found = discover(&self.options).await?;
+    async fn find_engine(
+        &self,
+        examination: &mut Examination,
+    ) -> std::result::Result<(Engine, Admission), Failure> {
+        let found = discover(&self.options, examination).await?;
         let mut known = self.lock();
         // Starts that wait, wait for the places that there are.
         let admission = match known.take() {
@@ -101,8 +105,29 @@ impl Provider for DockerProvider {
     }
 
     async fn setup(&self) -> Result<()> {
-        let found = self.find_engine().await;
+        let found = self.find_engine(&mut Examination::default()).await;
         found.map(|_| ()).map_err(failed(Operation::Setup))
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        let fail = failed(Operation::Setup);
+        let engine = match self.find_engine(examination).await {
+            Ok((engine, _)) => engine,
+            Err(failure) => return examination.end(Err(fail(failure))),
+        };
+        examination
+            .candidates
+            .extend(self.images.credentials().await);
+        examination.begin("credentials");
+        // An engine may let anyone ping it, and yet refuse what is of use.
+        let asked = engine.get::<Vec<Listed>>("/containers/json?limit=1").await;
+        examination.end(match asked {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                let step = "use the engine".into();
+                Err(fail(Failure::Engine { step, source }))
+            }
+        });
     }
 
     async fn start(

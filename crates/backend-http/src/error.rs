@@ -9,13 +9,14 @@ use worker_api::{Code, InvalidChunk, Problem};
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("cannot read the file `{}`", path.display())]
+    #[error("the file `{}`, which the option `{option}` names, cannot be read: {why}", path.display())]
     File {
+        option: &'static str,
         path: PathBuf,
-        source: std::io::Error,
+        why: String,
     },
-    #[error("`{}` holds no certificate in the form of PEM", .0.display())]
-    NoCertificate(PathBuf),
+    #[error("`{}` holds no certificate in the form of PEM", .1.display())]
+    NoCertificate(&'static str, PathBuf),
     #[error("`token` and `token-file` are both set")]
     TwoTokens,
     #[error("the token holds what no header can: only visible ASCII is possible")]
@@ -175,6 +176,9 @@ impl CallError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Connect(why) if why.contains("certificate") => Some(
+                "name a PEM file with the authority of the server's certificate with the option `ca-file`, and the server by a name that is in the certificate".into(),
+            ),
             Self::Connect(_) => Some("is the server running, and `endpoint` right?".into()),
             Self::Problem(problem) if problem.status == 401 => Some(
                 "set WORKER_HTTP_TOKEN or `token-file` to a token that the server knows".into(),
@@ -219,7 +223,7 @@ impl HttpError {
     fn kind(&self) -> ErrorKind {
         use ErrorKind as Kind;
         match self {
-            Self::File { .. } | Self::NoCertificate(_) | Self::TwoTokens | Self::Token => {
+            Self::File { .. } | Self::NoCertificate(..) | Self::TwoTokens | Self::Token => {
                 Kind::InvalidOption
             }
             Self::Client(_) => Kind::Io,
@@ -257,6 +261,13 @@ impl HttpError {
             #[cfg(not(feature = "ssh"))]
             Self::NoSsh => Some("build it with the features `http` and `ssh`".into()),
             Self::TwoTokens => Some("set one of the two".into()),
+            Self::File { option, path, .. } if path.exists() => Some(format!(
+                "give it to this user (`chown $USER {}`, as root), or name another file with the option `{option}`",
+                path.display()
+            )),
+            Self::File { option, .. } | Self::NoCertificate(option, _) => {
+                Some(format!("name the right file with the option `{option}`"))
+            }
             _ => None,
         }
     }

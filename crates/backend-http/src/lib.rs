@@ -40,6 +40,7 @@ mod backoff;
 mod call;
 mod endpoint;
 mod error;
+mod examine;
 mod instance;
 mod lease;
 mod options;

@@ -66,10 +66,8 @@ fn token(options: &HttpOptions) -> Result<Option<SecretString>, HttpError> {
         (Some(_), Some(_)) => Err(HttpError::TwoTokens),
         (Some(token), None) => Ok(Some(token.clone())),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|source| HttpError::File {
-                path: path.clone(),
-                source,
-            })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| unreadable("token-file", path, &error))?;
             Ok(Some(text.trim().into()))
         }
         (None, None) => Ok(None),
@@ -77,12 +75,17 @@ fn token(options: &HttpOptions) -> Result<Option<SecretString>, HttpError> {
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, HttpError> {
-    let bytes = std::fs::read(path).map_err(|source| HttpError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = std::fs::read(path).map_err(|error| unreadable("ca-file", path, &error))?;
     match Certificate::from_pem_bundle(&bytes) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(HttpError::NoCertificate(path.to_owned())),
+        _ => Err(HttpError::NoCertificate("ca-file", path.to_owned())),
+    }
+}
+
+fn unreadable(option: &'static str, path: &Path, error: &std::io::Error) -> HttpError {
+    HttpError::File {
+        option,
+        path: path.to_owned(),
+        why: backend_core::why_unusable(path, error),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Found, FoundState, Instance, Janitor, Marks, Operation, Options as _, Provider,
-    ProviderConfig, Result, StartAttributes, StartContext,
+    Capabilities, Examination, Found, FoundState, Instance, Janitor, Marks, Operation,
+    Options as _, Provider, ProviderConfig, Result, StartAttributes, StartContext,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +13,12 @@ use worker_api::{API, Connect, Discovery, InstanceDocument, InstanceList, Instan
 
 use crate::call::Call;
 use crate::error::HttpError;
+use crate::examine;
 use crate::instance::HttpInstance;
 use crate::options::HttpOptions;
 use crate::plane;
 use crate::pool::Pool;
-use crate::remote::Remote;
+use crate::remote::{Remote, Reply};
 use crate::start;
 
 /// A provider of instances behind one server, or a pool of them.
@@ -61,12 +62,7 @@ impl Provider for HttpProvider {
             match self.shared.discover(remote).await {
                 Ok(()) => usable += 1,
                 Err(error) => {
-                    let endpoint = remote.endpoint.to_string();
-                    let error = HttpError::Server {
-                        endpoint,
-                        source: Box::new(error),
-                    };
-                    failure = Some(error.into_error(Operation::Setup, None));
+                    failure = Some(examine::failure(remote, error));
                 }
             }
         }
@@ -78,6 +74,18 @@ impl Provider for HttpProvider {
             }
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        examine::begin(&self.shared.options, examination);
+        let several = self.shared.pool.all().len() > 1;
+        for remote in self.shared.pool.all() {
+            let discovered = |reply: &Reply| self.shared.discovered(reply);
+            let failed = |error| examine::failure(remote, error);
+            let found = examine::examine(remote, discovered, failed).await;
+            let endpoint = remote.endpoint.to_string();
+            examination.absorb(found, several.then_some(endpoint.as_str()));
         }
     }
 
@@ -124,7 +132,11 @@ impl Shared {
     }
 
     async fn discover(&self, remote: &Remote) -> Result<(), HttpError> {
-        let reply = remote.call(&Call::discover()).await?;
+        self.discovered(&remote.call(&Call::discover()).await?)
+    }
+
+    /// Looks at what a server says of itself.
+    fn discovered(&self, reply: &Reply) -> Result<(), HttpError> {
         let discovery: Discovery = reply.json()?;
         if discovery.api != API {
             let said: String = discovery.api.chars().take(40).collect();

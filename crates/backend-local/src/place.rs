@@ -48,6 +48,11 @@ impl Place {
         })
     }
 
+    /// Where the directories of instances are.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
     pub(crate) fn options(&self) -> Arc<LocalOptions> {
         self.options.clone()
     }

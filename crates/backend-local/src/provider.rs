@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Error, Found, Instance, Janitor, Operation, Options, Outcome, Phase, Progress,
-    Provider, ProviderConfig, Result, ShellOptions, ShellStreams, StartAttributes, StartContext,
+    Candidate, Capabilities, Capability, Error, Examination, Found, Instance, Janitor, Operation,
+    Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
+    ShellStreams, StartAttributes, StartContext, Verdict,
 };
 
 use crate::attributes;
 use crate::error::Failure;
 use crate::instance::{LocalInstance, Parts};
 use crate::job::blocking;
-use crate::options::LocalOptions;
+use crate::options::{ContainmentChoice, LocalOptions};
 use crate::place::Place;
 use crate::shell::shell;
 
@@ -56,6 +57,32 @@ impl Provider for LocalProvider {
             .await
             .and_then(|result| result)
             .map_err(failed(Operation::Setup))
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        let contains = self.capabilities().has(Capability::ContainsEscapees);
+        let held = if contains { "cgroup" } else { "marker" };
+        let options = self.place.options();
+        let directory = self.place.base().display().to_string();
+        let is_chosen = options.containment != ContainmentChoice::Auto;
+        let to_use = [
+            ("directory", directory, options.directory.is_some()),
+            ("containment", held.to_owned(), is_chosen),
+        ];
+        let to_use = to_use.map(|(what, name, is_option)| Candidate {
+            what,
+            name,
+            origin: if is_option {
+                format!("the option `{what}`")
+            } else {
+                "default".into()
+            },
+            verdict: Verdict::Used,
+        });
+        examination.candidates.extend(to_use);
+        examination.begin("directory");
+        let result = self.setup().await;
+        examination.end(result);
     }
 
     async fn start(

@@ -38,11 +38,22 @@ const WINDOW: u32 = 2 << 20;
 ///
 /// Dropping it closes what was open.
 pub(crate) async fn connect(machine: &Machine) -> Result<Connection, Failure> {
+    connect_telling(machine, &mut |_| ()).await
+}
+
+/// The same, and tells each stage when it begins.
+pub(crate) async fn connect_telling(
+    machine: &Machine,
+    begins: &mut (dyn FnMut(Stage) + Send),
+) -> Result<Connection, Failure> {
+    begins(Stage::Connect);
     match &machine.jump {
         None => {
             let _turn = turn(machine).await;
             let stream = dial(machine).await?;
+            begins(Stage::Handshake);
             let handle = handshake(machine, Prompt::new(stream)).await?;
+            begins(Stage::Auth);
             Ok(Connection::new(
                 authenticate(machine, handle).await?,
                 machine,
@@ -53,7 +64,9 @@ pub(crate) async fn connect(machine: &Machine) -> Result<Connection, Failure> {
             let through = Box::pin(connect(jump)).await?;
             let _turn = turn(machine).await;
             let stream = through.forward(&machine.host, machine.port).await?;
+            begins(Stage::Handshake);
             let handle = handshake(machine, stream).await?;
+            begins(Stage::Auth);
             let handle = authenticate(machine, handle).await?;
             Ok(Connection::new(handle, machine, Some(through)))
         }

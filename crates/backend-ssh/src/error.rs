@@ -165,7 +165,7 @@ impl fmt::Display for Stage {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyProblem {
     #[error("cannot be read: {0}")]
-    Unreadable(io::Error),
+    Unreadable(String),
     #[error("has mode {0:04o}: others may read it")]
     TooOpen(u32),
     #[error("is encrypted, and there is no passphrase")]

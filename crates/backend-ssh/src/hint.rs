@@ -1,5 +1,7 @@
 //! What can be done about a failure: one sentence for its reader.
 
+use std::path::PathBuf;
+
 use crate::error::{Failure, FarKind, HostKeyProblem, KeyProblem, Stage};
 
 /// The hint of a failure, where there is one.
@@ -10,11 +12,17 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
         Failure::NoHosts => "name one with the option `hosts`: `user@host:port`".into(),
         Failure::Config { .. } => "correct the file, or name another with the option `ssh-config` (or `none`)".into(),
         Failure::Key { path, problem } => match problem {
-            KeyProblem::TooOpen(_) => format!("chmod 600 {}", path.display()),
+            KeyProblem::TooOpen(_) => {
+                format!("take their right away: `chmod 600 {}`", path.display())
+            },
             KeyProblem::Encrypted | KeyProblem::WrongPassphrase => {
                 "set WORKER_SSH_PASSPHRASE, or add the key to an agent".into()
             }
             KeyProblem::Rsa => "add it to an agent (`ssh-add`), or use an ed25519 key".into(),
+            KeyProblem::Unreadable(_) if path.exists() => format!(
+                "give it to this user (`chown $USER {}`, as root), or name another with the option `identity-file`",
+                path.display()
+            ),
             KeyProblem::Unreadable(_) | KeyProblem::NoKey(_) => {
                 "name a private key with the option `identity-file`".into()
             }
@@ -28,12 +36,16 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
         },
         Failure::TurnedAway { .. } => "the server takes no more connections (MaxStartups): try later".into(),
         Failure::HostKey { name, algorithm, problem, .. } => match &**problem {
-            HostKeyProblem::Unknown { .. } | HostKeyProblem::Authority { .. } => format!(
-                "make sure that it is the right one, and add it (`ssh-keyscan -t {}`), or set `host-key-policy` to `accept-new`",
-                algorithm.trim_start_matches("ssh-")
+            HostKeyProblem::Unknown { files, .. } => format!(
+                "make sure that this fingerprint is the right one, and add the key (`{}`), or set `host-key-policy` to `accept-new`",
+                keyscan(name, algorithm, files.first())
+            ),
+            HostKeyProblem::Authority { place } => format!(
+                "make sure that this fingerprint is the right one, and add the key (`{}`), or set `host-key-policy` to `accept-new`",
+                keyscan(name, algorithm, Some(&place.path))
             ),
             HostKeyProblem::Changed { place, .. } => format!(
-                "someone may listen in; if the machine was really changed: ssh-keygen -R '{name}' -f {}",
+                "someone may listen in; if the machine was really changed, forget its old key: `ssh-keygen -R '{name}' -f {}`",
                 place.path.display()
             ),
             HostKeyProblem::Revoked(_) => "do not connect to it".into(),
@@ -58,4 +70,42 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
         Failure::Leftover { .. } => "the machine removes it by itself when the lease has run out; `worker reap` does it before".into(),
         _ => return None,
     })
+}
+
+/// The command that adds the key of `name`, as known hosts are written.
+fn keyscan(name: &str, algorithm: &str, file: Option<&PathBuf>) -> String {
+    let kind = match algorithm.strip_prefix("ssh-") {
+        Some(kind) => kind,
+        None if algorithm.starts_with("ecdsa-") => "ecdsa",
+        None => algorithm,
+    };
+    let bracketed = name
+        .strip_prefix('[')
+        .and_then(|name| name.split_once("]:"));
+    let address = match bracketed {
+        Some((host, port)) => format!("-p {port} {host}"),
+        None => name.to_owned(),
+    };
+    let file = file.map_or("~/.ssh/known_hosts".into(), |file| {
+        file.display().to_string()
+    });
+    format!("ssh-keyscan -t {kind} {address} >> {file}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_asked_for_as_ssh_keyscan_wants_it() {
+        let file = PathBuf::from("/k");
+        assert_eq!(
+            keyscan("[::1]:2222", "ssh-ed25519", Some(&file)),
+            "ssh-keyscan -t ed25519 -p 2222 ::1 >> /k"
+        );
+        assert_eq!(
+            keyscan("build1", "ecdsa-sha2-nistp256", None),
+            "ssh-keyscan -t ecdsa build1 >> ~/.ssh/known_hosts"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backend_core::{ExposeSecret as _, SecretString};
+use backend_core::{ExposeSecret as _, SecretString, why_unusable};
 use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key};
 
 use crate::error::{Failure, KeyProblem};
@@ -57,8 +57,7 @@ fn read(path: &Path, passphrase: Option<&SecretString>) -> Result<Key, Failure> 
         path: path.to_owned(),
         problem,
     };
-    let metadata =
-        std::fs::metadata(path).map_err(|error| failed(KeyProblem::Unreadable(error)))?;
+    let metadata = std::fs::metadata(path).map_err(|error| failed(unreadable(path, &error)))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
@@ -70,12 +69,15 @@ fn read(path: &Path, passphrase: Option<&SecretString>) -> Result<Key, Failure> 
     if !metadata.is_file() {
         return Err(failed(KeyProblem::NoKey("it is not a file".into())));
     }
-    let text =
-        std::fs::read_to_string(path).map_err(|error| failed(KeyProblem::Unreadable(error)))?;
+    let text = std::fs::read_to_string(path).map_err(|error| failed(unreadable(path, &error)))?;
     Ok(Key {
         name: path.display().to_string(),
         key: Arc::new(decode(&text, passphrase).map_err(failed)?),
     })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> KeyProblem {
+    KeyProblem::Unreadable(why_unusable(path, error))
 }
 
 fn decode(text: &str, passphrase: Option<&SecretString>) -> Result<PrivateKey, KeyProblem> {

@@ -98,6 +98,7 @@ mod connect;
 mod connection;
 mod conversation;
 mod error;
+mod examine;
 mod flow;
 mod found;
 mod hint;

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Capability, Chain, Error, Found, Instance, Janitor, Operation, Options, Phase,
-    Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
+    Capabilities, Capability, Chain, Error, Examination, Found, Instance, Janitor, Operation,
+    Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
 };
 use futures_util::future::join_all;
 
 use crate::attributes;
 use crate::error::Failure;
+use crate::examine;
 use crate::found;
 use crate::instance::SshInstance;
 use crate::job::remove_at;
@@ -151,6 +152,20 @@ impl Provider for SshProvider {
         match first {
             Some(failure) if good == 0 => Err(failure.during(Operation::Setup)),
             _ => Ok(()),
+        }
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        let all = self.places.iter();
+        let all = all.map(|place| async move {
+            let found = examine::examine(place, &self.pool, &self.options).await;
+            (place, found)
+        });
+        let all = join_all(all).await;
+        let several = all.len() > 1;
+        for (place, found) in all {
+            let subject = several.then_some(place.machine.address.as_str());
+            examination.absorb(found, subject);
         }
     }
 

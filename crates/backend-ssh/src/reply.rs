@@ -34,6 +34,8 @@ pub(crate) enum Line {
     Marks(String),
     /// The end of a list.
     Listed,
+    /// The machine's clock, in seconds of Unix time; `None` if it has none.
+    Clock(Option<u64>),
     /// All is well.
     Checked,
     /// Nothing is left.
@@ -201,6 +203,7 @@ fn parse(line: &str) -> Option<Line> {
         }
         "marks" => Line::Marks(rest.to_owned()),
         "listed" => Line::Listed,
+        "clock" => Line::Clock(rest.parse().ok()),
         "checked" => Line::Checked,
         "removed" => Line::Removed,
         "error" => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backend_core::Examination;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
@@ -21,7 +22,8 @@ const LONGEST_ANSWER: usize = 64 << 10;
 const TLS_ONLY: &str = "HTTP request to an HTTPS server";
 
 /// Asks the engine at `endpoint` for the version of its API, for as long as
-/// `patience`; the answers of the engine that comes of it may take `limit`.
+/// `patience`; the answers of the engine that comes of it may take `limit`. The
+/// step that fails is left open in `examination`: the caller knows more of it.
 ///
 /// The version is not negotiated further: every call goes to a path without
 /// one, which an engine answers in its own newest version. So no engine refuses
@@ -30,30 +32,38 @@ const TLS_ONLY: &str = "HTTP request to an HTTPS server";
 /// not know, and the oldest that has all we need is what is checked here.
 pub(super) async fn attempt(
     endpoint: Endpoint,
-    patience: Duration,
-    limit: Duration,
+    (patience, limit): (Duration, Duration),
+    examination: &mut Examination,
 ) -> Result<Engine, Unanswered> {
     let asked = async {
+        examination.begin("connect");
+        examination.detail(endpoint.to_string());
         let stream = endpoint.connect().await;
-        let stream = stream.map_err(|error| Unanswered::connection(&error))?;
+        let stream = stream.map_err(|error| Unanswered::connection(&error, &endpoint))?;
+        examination.begin("version");
         let request = Request::get("/_ping").body(Empty::<Bytes>::new());
         let request = request.map_err(|error| Unanswered::Connection(error.to_string()))?;
         let answer = transport::request_on(stream, request).await;
-        let answer = answer.map_err(|error| Unanswered::answer(&error, endpoint.has_tls()))?;
-        said(answer).await
+        let answer = answer.map_err(|error| Unanswered::answer(&error, &endpoint))?;
+        let date = answer.headers().get("date").cloned();
+        Ok((said(answer).await?, date))
     };
-    let version = tokio::time::timeout(patience, asked).await;
-    let version = version.map_err(|_| Unanswered::Timeout(patience))??;
+    let answer = tokio::time::timeout(patience, asked).await;
+    let (version, date) = answer.map_err(|_| Unanswered::Timeout(patience))??;
     let engine = Engine::new(endpoint, limit).map_err(|error| odd(&error))?;
     let version = match version {
         Some(version) => version,
         None => told(&engine, patience).await?,
     };
-    if version.is_supported() {
-        Ok(engine)
-    } else {
-        Err(Unanswered::TooOld(version))
+    examination.detail(format!("API {version}"));
+    if !version.is_supported() {
+        return Err(Unanswered::TooOld(version));
     }
+    let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    if let Some(date) = date {
+        examination.clock(date);
+    }
+    Ok(engine)
 }
 
 /// The version in the head of the answer to a ping: it costs an engine
@@ -129,8 +139,13 @@ mod tests {
         };
         tokio::select! {
             () = serve => unreachable!(),
-            result = attempt(Endpoint::Unix(path), LIMIT, LIMIT) => result,
+            result = attempted_at(path.clone()) => result,
         }
+    }
+
+    async fn attempted_at(path: std::path::PathBuf) -> Result<Engine, Unanswered> {
+        let mut examination = Examination::default();
+        attempt(Endpoint::Unix(path), (LIMIT, LIMIT), &mut examination).await
     }
 
     #[tokio::test]
@@ -195,7 +210,7 @@ mod tests {
     async fn what_cannot_be_reached_says_why() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("engine.sock");
-        let reason = || attempt(Endpoint::Unix(path.clone()), LIMIT, LIMIT);
+        let reason = || attempted_at(path.clone());
         assert!(matches!(reason().await, Err(Unanswered::Absent)));
         drop(UnixListener::bind(&path).unwrap());
         assert!(matches!(reason().await, Err(Unanswered::Refused)));
@@ -206,7 +221,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("engine.sock");
         let _listener = UnixListener::bind(&path).unwrap();
-        let result = attempt(Endpoint::Unix(path), LIMIT, LIMIT).await;
+        let result = attempted_at(path).await;
         assert!(matches!(result, Err(Unanswered::Timeout(LIMIT))));
     }
 }

@@ -9,6 +9,7 @@ use backend_core::ErrorKind;
 use super::origin::Origin;
 use super::version::ApiVersion;
 use crate::docker_config::BadFile;
+use crate::endpoint::Endpoint;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DiscoveryFailure {
@@ -41,8 +42,8 @@ pub(crate) enum Unanswered {
     Absent,
     #[error("nothing listens there")]
     Refused,
-    #[error("permission denied")]
-    Denied,
+    #[error("{0}")]
+    Denied(String),
     #[error("it cannot be reached: {0}")]
     Connection(String),
     #[error("its certificate is refused: {0}")]
@@ -66,14 +67,17 @@ pub(crate) enum Unanswered {
 
 impl Unanswered {
     /// What an error of the connection means.
-    pub(super) fn connection(error: &io::Error) -> Self {
+    pub(super) fn connection(error: &io::Error, endpoint: &Endpoint) -> Self {
         if let Some(error) = tls_error(error) {
             return Self::tls(error);
         }
         match error.kind() {
             io::ErrorKind::NotFound => Self::Absent,
             io::ErrorKind::ConnectionRefused => Self::Refused,
-            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::PermissionDenied => Self::Denied(match endpoint {
+                Endpoint::Unix(path) => backend_core::why_unusable(path, error),
+                Endpoint::Tcp { .. } | Endpoint::Ssh(_) => "permission denied".into(),
+            }),
             _ => Self::Connection(error.to_string()),
         }
     }
@@ -81,11 +85,12 @@ impl Unanswered {
     /// What an error of HTTP means. In TLS 1.3 a server refuses its client only
     /// after the handshake, and may close the connection faster than it can say
     /// why.
-    pub(super) fn answer(error: &hyper::Error, after_tls: bool) -> Self {
+    pub(super) fn answer(error: &hyper::Error, endpoint: &Endpoint) -> Self {
+        let after_tls = endpoint.has_tls();
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<io::Error>() {
-                return match Self::connection(error) {
+                return match Self::connection(error, endpoint) {
                     Self::Connection(why) if after_tls => Self::Distrusting(why),
                     meaning => meaning,
                 };
@@ -115,7 +120,7 @@ impl Unanswered {
             | Self::Timeout(_)
             | Self::NoTls
             | Self::TlsOnly => ErrorKind::Unreachable,
-            Self::Denied | Self::Distrusting(_) => ErrorKind::Denied,
+            Self::Denied(_) | Self::Distrusting(_) => ErrorKind::Denied,
             Self::Untrusted(_) => ErrorKind::Untrusted,
             Self::NotAnEngine(_) => ErrorKind::Protocol,
             Self::TooOld(_) => ErrorKind::Unsuitable,
@@ -124,8 +129,8 @@ impl Unanswered {
 
     fn hint(&self) -> &'static str {
         match self {
-            Self::Denied => {
-                "add your user to the group `docker` (`sudo usermod -aG docker $USER`, then log in again), or use a rootless engine"
+            Self::Denied(_) => {
+                "add your user to the group of the socket, mostly `docker` (`sudo usermod -aG docker $USER`, then log in again), or use a rootless engine"
             }
             Self::Untrusted(_) => {
                 "name the directory with the engine's `ca.pem` with the option `cert-path`, and the engine by the name in its certificate"
@@ -216,7 +221,10 @@ mod tests {
     #[test]
     fn what_was_tried_is_listed_and_the_likeliest_one_decides() {
         let absent = || ("unix:///a".to_owned(), Unanswered::Absent);
-        let denied = ("unix:///b".to_owned(), Unanswered::Denied);
+        let denied = (
+            "unix:///b".to_owned(),
+            Unanswered::Denied("permission denied".into()),
+        );
         let none = DiscoveryFailure::None {
             tried: vec![absent()],
         };
@@ -226,7 +234,7 @@ mod tests {
             tried: vec![absent(), denied],
         };
         assert_eq!((one.kind(), one.is_retryable()), (ErrorKind::Denied, false));
-        assert!(one.hint().unwrap().contains("group `docker`"));
+        assert!(one.hint().unwrap().contains("usermod -aG docker"));
         assert_eq!(
             one.to_string(),
             "no engine answers at any endpoint that was tried: unix:///a (there is no such socket); unix:///b (permission denied)"

@@ -16,7 +16,7 @@ async fn found(
 ) -> Result<String, (ErrorKind, String)> {
     let config: ProviderConfig = options.iter().copied().collect();
     let options = DockerOptions::parse("docker", &config).unwrap();
-    match find(&options, surroundings).await {
+    match find(&options, surroundings, &mut Examination::default()).await {
         Ok(engine) => Ok(engine.endpoint().to_string()),
         Err(failure) => Err((failure.kind(), Chain(&failure).to_string())),
     }

@@ -104,6 +104,7 @@ w_mode_check() {
   w_make_in_base "$w_base/check-$$"
   rmdir "$w_base/check-$$"
   rmdir "$w_base" 2>/dev/null
+  w_say "clock $(date +%s 2>/dev/null)"
   w_say "checked"
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Error, ErrorKind, Found, Instance, InstanceId, Outcome, OutputSink, Phase,
-    Progress, Provider, Result, RunOptions, RunResult, ShellOptions, ShellStreams, Signal,
+    Capabilities, Error, ErrorKind, Examination, Found, Instance, InstanceId, Outcome, OutputSink,
+    Phase, Progress, Provider, Result, RunOptions, RunResult, ShellOptions, ShellStreams, Signal,
     StartAttributes, StartContext,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,6 +37,10 @@ impl Provider for LimitConcurrency {
 
     async fn setup(&self) -> Result<()> {
         self.provider.setup().await
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        self.provider.examine(examination).await;
     }
 
     async fn start(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Chain, Found, Instance, InstanceId, Outcome, Phase, Progress, Provider, Result,
-    ShellOptions, ShellStreams, StartAttributes, StartContext,
+    Capabilities, Chain, Examination, Found, Instance, InstanceId, Outcome, Phase, Progress,
+    Provider, Result, ShellOptions, ShellStreams, StartAttributes, StartContext,
 };
 
 /// The first pause between two tries; each further one is twice as long.
@@ -41,6 +41,10 @@ impl Provider for RetryStart {
 
     async fn setup(&self) -> Result<()> {
         self.provider.setup().await
+    }
+
+    async fn examine(&self, examination: &mut Examination) {
+        self.provider.examine(examination).await;
     }
 
     async fn start(
