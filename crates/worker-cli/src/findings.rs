@@ -2,16 +2,16 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backend_core::{Error, ErrorKind, Result};
+use backend_core::{Candidate, Error, ErrorKind};
 
 use crate::report::rounded;
 use crate::table::wrapped;
 
 /// The width of the report: what fits everywhere.
-const WIDTH: usize = 60;
-const INDENT: &str = "      ";
+pub(crate) const WIDTH: usize = 60;
+const INDENT: &str = "        ";
 
 /// What came of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,25 +71,16 @@ impl Finding {
     }
 }
 
-/// What came of all steps, in their order.
+/// What there is to use, and what came of all steps, in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<(&'static str, Finding)>);
+pub(crate) struct Findings {
+    pub(crate) candidates: Vec<Candidate>,
+    steps: Vec<(&'static str, Finding)>,
+}
 
 impl Findings {
     pub(crate) fn add(&mut self, step: &'static str, finding: Finding) {
-        self.0.push((step, finding));
-    }
-
-    /// Adds what came of a step that began at `began`; whether it went well.
-    pub(crate) fn took(&mut self, step: &'static str, began: Instant, result: &Result<()>) -> bool {
-        self.add(
-            step,
-            match result {
-                Ok(()) => Finding::passed("").after(began.elapsed()),
-                Err(error) => Finding::failed(error),
-            },
-        );
-        result.is_ok()
+        self.steps.push((step, finding));
     }
 
     pub(crate) fn skip(&mut self, steps: &[&'static str]) {
@@ -101,13 +92,14 @@ impl Findings {
     /// Whether a job would work.
     pub(crate) fn healthy(&self) -> bool {
         let failed = |(_, finding): &(_, Finding)| matches!(finding, Finding::Failed { .. });
-        !self.0.iter().any(failed)
+        !self.steps.iter().any(failed)
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = to_use(&self.candidates);
+        text.push_str("  Steps:\n");
         let mut untried = Vec::new();
-        for (step, finding) in &self.0 {
+        for (step, finding) in &self.steps {
             // Writing to a String does not fail.
             if *finding != Finding::NotTried {
                 tell_untried(&mut text, &mut untried);
@@ -116,15 +108,19 @@ impl Findings {
                 Finding::NotTried => untried.push(*step),
                 Finding::Passed { detail, took } => {
                     let took = took.map(|took| format!("({})", rounded(took)));
-                    let rest = [detail.clone(), took.unwrap_or_default()].join(" ");
-                    let line = format!("  ok      {step} {}", rest.trim());
-                    writeln!(text, "{}", line.trim_end()).ok();
+                    let parts = [(*step).to_owned(), detail.clone(), took.unwrap_or_default()];
+                    let line = parts.join(" ");
+                    text.push_str(&hanging("    ok      ", &line, WIDTH));
                 }
                 Finding::Skipped { because } => {
-                    writeln!(text, "  skipped {step}: {because}").ok();
+                    text.push_str(&hanging(
+                        "    skipped ",
+                        &format!("{step}: {because}"),
+                        WIDTH,
+                    ));
                 }
                 Finding::Failed { reasons, hint } => {
-                    writeln!(text, "  FAILED  {step}").ok();
+                    writeln!(text, "    FAILED  {step}").ok();
                     let reasons = reasons.iter().map(String::as_str);
                     let labels = std::iter::once("error: ").chain(std::iter::repeat("caused by: "));
                     let lines = labels.zip(reasons).chain([("hint: ", hint.as_str())]);
@@ -141,11 +137,43 @@ impl Findings {
     }
 }
 
+/// What there is to use, with who named it and what is made of it.
+fn to_use(candidates: &[Candidate]) -> String {
+    if candidates.is_empty() {
+        return String::new();
+    }
+    let mut text = "  It would use:\n".to_owned();
+    for Candidate {
+        what,
+        name,
+        origin,
+        verdict,
+    } in candidates
+    {
+        let line = format!("{what} {name} ({origin}): {verdict}");
+        text.push_str(&hanging("    ", &line, WIDTH));
+    }
+    text
+}
+
+/// `text` in lines of `width` behind `lead`; the second and later ones begin two
+/// columns further in than the first one's text.
+pub(crate) fn hanging(lead: &str, text: &str, width: usize) -> String {
+    let inner = " ".repeat(lead.len() + 2);
+    let mut lines = String::new();
+    for (number, line) in wrapped(text, width - inner.len()).iter().enumerate() {
+        let lead = if number == 0 { lead } else { &inner };
+        // Writing to a String does not fail.
+        writeln!(lines, "{lead}{line}").ok();
+    }
+    lines
+}
+
 /// A line for all steps that were not tried in a row.
 fn tell_untried(text: &mut String, steps: &mut Vec<&'static str>) {
     if !steps.is_empty() {
         // Writing to a String does not fail.
-        writeln!(text, "  skipped {}", steps.join(", ")).ok();
+        text.push_str(&hanging("    skipped ", &steps.join(", "), WIDTH));
         steps.clear();
     }
 }
@@ -164,6 +192,7 @@ fn remedy(kind: ErrorKind) -> &'static str {
         ErrorKind::Denied => "check the credentials, and whether this account may do that",
         ErrorKind::NotFound => "check the name, and whether it can be pulled from here",
         ErrorKind::TimedOut => "is the machine overloaded? Try the step by hand",
+        ErrorKind::Protocol => "is it really what its address says? Try the step by hand",
         ErrorKind::Exhausted => "make room: disk, memory, processes or places",
         ErrorKind::Leftover | ErrorKind::Stale => "`worker reap` removes what may be left",
         _ => "run it again with `-vv`: the log tells each step",
@@ -191,14 +220,25 @@ mod tests {
         let error = Error::failed(ErrorKind::NotFound, "docker", Operation::Start, inner);
         findings.add("start", Finding::failed(&error));
         findings.skip(&["upload", "run"]);
+        findings.candidates.push(Candidate {
+            what: "endpoint",
+            name: "unix:///run/user/1000/docker.sock".into(),
+            origin: "a well-known place".into(),
+            verdict: backend_core::Verdict::PassedOver("there is no such socket".into()),
+        });
         assert!(!findings.healthy());
         let text = findings.text();
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         insta::assert_snapshot!(text, @"
+        It would use:
+          endpoint unix:///run/user/1000/docker.sock (a
+            well-known place): not used: there is no such socket
+        Steps:
           ok      configuration
           ok      setup (12ms)
           FAILED  start
-              error: failed to start an instance on backend `docker`
+              error: failed to start an instance on backend
+              `docker`
               caused by: there is no image `debain:12`, and the
               registry `registry.example` has none either
               hint: check the name, and whether it can be pulled
