@@ -10,6 +10,8 @@ mod doctor;
 mod examples;
 mod live;
 mod matrix;
+#[cfg(feature = "docker")]
+mod pull;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
