@@ -13,7 +13,6 @@ use crate::discovery::DiscoveryFailure;
 use crate::gate::Broken;
 use crate::image::ImageFailure;
 use crate::inspection::Inspection;
-use crate::run::LAG;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -207,7 +206,7 @@ impl Failure {
             Some(Broken::Stream(source)) if source.kind() == io::ErrorKind::InvalidData => {
                 return Self::Stream { during, source };
             }
-            Some(Broken::Stream(source)) => match container.inspect().await {
+            Some(Broken::Stream(source)) => match ended(container).await {
                 Ok(found) if !found.state.has_ended() => return Self::Stream { during, source },
                 Err(error) if !error.is_gone() => return Self::Stream { during, source },
                 _ => String::new(),
@@ -327,16 +326,17 @@ impl Failure {
     }
 }
 
-/// What the engine says of a container whose stream has ended: its own end may
-/// lag behind that.
+/// What the engine says of a container whose stream has broken or ended: if that
+/// is for the container's own end, the engine may know it later.
 async fn ended(container: &Container) -> Result<Inspection, EngineError> {
+    const LAG: Duration = Duration::from_secs(5);
     let began = Instant::now();
     loop {
         let found = container.inspect().await?;
         if found.state.has_ended() || began.elapsed() > LAG {
             return Ok(found);
         }
-        sleep(LAG / 20).await;
+        sleep(LAG / 50).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::verdict::{EngineEnd, Observed};
 use crate::watch::end_of;
 
 /// How long the end of a container may lag behind the end of its stream.
-pub(crate) const LAG: Duration = Duration::from_secs(2);
+const LAG: Duration = Duration::from_secs(2);
 
 /// What a run is made with.
 pub(crate) struct Conditions<'a> {
