@@ -7,6 +7,7 @@ mod command;
 mod features;
 mod length;
 mod policy;
+mod record;
 mod schemathesis;
 mod setup;
 mod test;
@@ -29,6 +30,8 @@ enum Command {
     TestBackends(backends::BackendsArguments),
     /// Measure against what one would otherwise use
     Bench(bench::BenchArguments),
+    /// Record a session with the program as a picture for the README
+    Record,
     /// Format, clippy, docs, feature combinations, bans and licences
     Check,
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::test(&arguments),
         Command::TestBackends(arguments) => backends::test_backends(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Record => record::record(),
         Command::Check => check::check(),
     }
 }

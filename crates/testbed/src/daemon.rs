@@ -2,7 +2,7 @@
 //! started it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -138,8 +138,11 @@ impl Daemon {
 
     /// Ends the server in good order, and waits for it.
     pub fn stop(&mut self) {
-        // The end of its input is the guard's sign.
-        drop(self.guard.stdin.take());
+        // A line is the guard's sign; the end of its input without one says that
+        // this process is gone, and that its files are the guard's to remove.
+        if let Some(mut input) = self.guard.stdin.take() {
+            input.write_all(b"end\n").ok();
+        }
         self.guard.wait().ok();
     }
 }
@@ -227,6 +230,16 @@ mod tests {
         daemon.signal(libc::SIGSTOP).unwrap();
         drop(daemon);
         assert!(!is_alive(pid));
+    }
+
+    #[test]
+    fn it_goes_with_its_files_when_its_owner_is_gone() {
+        let mut daemon = sleeper();
+        let (pid, directory) = (daemon.pid(), daemon.directory().to_owned());
+        // What the end of this process does.
+        drop(daemon.guard.stdin.take());
+        daemon.guard.wait().unwrap();
+        assert!(!is_alive(pid) && !directory.exists());
     }
 
     #[test]

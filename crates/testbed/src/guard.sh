@@ -4,7 +4,8 @@ shift 2
 trap : HUP INT TERM
 exec 3<&0
 {
-    cat <&3
+    # Without a word, its owner is gone, and removes no files any more.
+    read -r word <&3 || : >"$file.orphan"
     pid=$(cat "$file")
     kill -CONT "$pid"
     kill -TERM "$pid"
@@ -22,4 +23,5 @@ exec 3<&-
 /bin/sh -c 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"' "$file" "$@" </dev/null
 status=$?
 kill -KILL "$watcher" 2>/dev/null
+[ ! -e "$file.orphan" ] || rm -rf "${file%/*}"
 exit "$status"
