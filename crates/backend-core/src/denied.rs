@@ -23,6 +23,15 @@ pub fn why_unusable(path: &Path, error: &io::Error) -> String {
     }
 }
 
+/// The same error of a file, with what [`why_unusable`] says where the
+/// permission was denied.
+pub fn with_permissions(path: &Path, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(error.kind(), why_unusable(path, &error)),
+        _ => error,
+    }
+}
+
 /// The nearest to `path` of what can be looked at.
 fn blocking(path: &Path) -> Option<(&Path, Permissions)> {
     path.ancestors().find_map(|place| {
@@ -85,6 +94,8 @@ mod tests {
             text.starts_with("permission denied: it has mode 0640, user "),
             "{text}"
         );
+        let kept = with_permissions(&file, io::ErrorKind::PermissionDenied.into());
+        assert_eq!((kept.kind(), kept.to_string()), (denied.kind(), text));
         let below = why_unusable(&file.join("below"), &denied);
         let shown = format!("permission denied: {} has mode 0640", file.display());
         assert!(below.starts_with(&shown), "{below}");

@@ -105,6 +105,14 @@ impl Examination {
         }
     }
 
+    /// Ends the step under way with this error; a step `otherwise` if none is.
+    pub fn fail(&mut self, otherwise: &'static str, error: Error) {
+        if self.under_way.is_none() {
+            self.begin(otherwise);
+        }
+        self.end(Err(error));
+    }
+
     /// A step of its own: whether the clock of the far side, which showed
     /// `far` a moment ago, is like this machine's.
     pub fn clock(&mut self, far: SystemTime) {

@@ -82,7 +82,7 @@ pub use attributes::StartAttributes;
 pub use capability::{Capabilities, Capability};
 pub use config::{ConfigEntry, Origin, ProviderConfig};
 pub use context::{DEFAULT_LIFETIME, StartContext};
-pub use denied::why_unusable;
+pub use denied::{why_unusable, with_permissions};
 pub use environment::{Environment, InvalidVariable, MAX_VARIABLE_LENGTH};
 pub use error::{Chain, Error, ErrorKind, Operation, Result};
 pub use examination::{Candidate, Examination, Examined, MOST_CLOCK_SKEW, Verdict};

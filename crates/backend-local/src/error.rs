@@ -100,11 +100,9 @@ impl Failure {
         path: impl Into<PathBuf>,
         source: impl Into<io::Error>,
     ) -> Self {
-        Self::File {
-            step,
-            path: path.into(),
-            source: source.into(),
-        }
+        let path = path.into();
+        let source = backend_core::with_permissions(&path, source.into());
+        Self::File { step, path, source }
     }
 
     /// The error of the contract, for this operation.

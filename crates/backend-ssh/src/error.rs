@@ -249,6 +249,11 @@ impl FarKind {
 }
 
 impl Failure {
+    pub(crate) fn file(path: PathBuf, source: io::Error) -> Self {
+        let source = backend_core::with_permissions(&path, source);
+        Self::File { path, source }
+    }
+
     /// The error of the contract, for this operation.
     pub(crate) fn during(self, operation: Operation) -> Error {
         let (kind, hint, retryable) = (self.kind(), hint::of(&self), self.is_retryable());

@@ -183,7 +183,7 @@ impl<'a> Resolver<'a> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_be_there => {
                     continue;
                 }
-                Err(source) => return Err(Failure::File { path, source }),
+                Err(source) => return Err(Failure::file(path, source)),
             };
             let directory = path.parent().map(Path::to_owned).unwrap_or_default();
             let mut includes = Disk {
@@ -382,7 +382,7 @@ impl Includes for Disk<'_> {
             match std::fs::read_to_string(&path) {
                 Ok(text) => files.push((path, text)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Failure::File { path, source }),
+                Err(source) => return Err(Failure::file(path, source)),
             }
         }
         Ok(files)

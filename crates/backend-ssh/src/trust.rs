@@ -78,8 +78,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<KnownFile>, Failure> {
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => {
-                let path = path.clone();
-                return Err(Failure::File { path, source });
+                return Err(Failure::file(path.clone(), source));
             }
         }
     }

@@ -122,13 +122,16 @@ Examples:
   worker backends --schema                 for editors";
 
 const DOCTOR_EXAMPLES: &str = "\
-It sets up, starts an instance, uploads, runs, cancels and stops, and looks for
-what was left behind; never for more than a minute. The report can be pasted:
-secrets are hidden.
+It lists every endpoint, host, key and file that a backend would use, and by
+what it was named. Then it connects, looks at version, clock and credentials,
+gets the image, starts an instance, uploads, runs, cancels and stops, and looks
+for what was left behind; never for more than a minute. The report can be
+pasted: secrets are hidden.
 
 Examples:
   worker doctor                       every configured backend
   worker doctor -b docker --image debian:12
+  worker doctor -b ssh -o hosts=ci@build1
 
 Exit status: 0 if all would work, else 1.";
 

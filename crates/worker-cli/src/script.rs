@@ -32,7 +32,7 @@ pub(crate) fn load(arguments: &ScriptArguments) -> Result<Vec<u8>, ScriptError> 
         let why = if error.kind() == io::ErrorKind::IsADirectory {
             Reason::Directory
         } else {
-            Reason::Io(error)
+            Reason::Io(backend_core::with_permissions(&path, error))
         };
         ScriptError {
             what: what.clone(),

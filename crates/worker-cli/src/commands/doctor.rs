@@ -3,10 +3,11 @@
 mod patient;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use backend_core::{Backend, Error, ErrorKind, StartAttributes};
+use backend_core::{Backend, Error, ErrorKind, Provider, Result, StartAttributes};
 use worker_core::Canceller;
 
 use super::backends::explain;
@@ -17,8 +18,10 @@ use crate::report::rounded;
 use crate::{providers, signals, stderr};
 use patient::Patient;
 
-/// How long all of it may take; the clean-up of what is given up comes on top.
+/// How long all of it may take, and then the clean-up of what was given up: a
+/// minute together.
 const PATIENCE: Duration = Duration::from_secs(50);
+const CLEAN_UP: Duration = Duration::from_secs(8);
 
 /// Runs the command.
 pub(super) async fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitStatus> {
@@ -28,6 +31,17 @@ pub(super) async fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitSt
         image_name: arguments.image.clone().unwrap_or_default(),
         ..StartAttributes::default()
     };
+    let began = Instant::now();
+    let mut examinations = Vec::new();
+    for (backend, provider) in providers::selected(&arguments.backends)? {
+        let patient = Patient {
+            backend,
+            attributes: attributes.clone(),
+            canceller: canceller.clone(),
+            findings: Findings::default(),
+        };
+        examinations.push((backend, tokio::spawn(examined(patient, provider))));
+    }
     let mut ill = Vec::new();
     let mut text = format!(
         "worker {} on {} {}\n",
@@ -35,27 +49,8 @@ pub(super) async fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitSt
         std::env::consts::OS,
         std::env::consts::ARCH
     );
-    let began = Instant::now();
-    for (backend, provider) in providers::selected(&arguments.backends)? {
-        let mut findings = Findings::default();
-        let left = PATIENCE.saturating_sub(began.elapsed());
-        let mut patient = Patient {
-            backend,
-            attributes: attributes.clone(),
-            canceller: &canceller,
-            findings: &mut findings,
-        };
-        let examined = tokio::time::timeout(left, patient.examine(provider.as_ref()));
-        if examined.await.is_err() {
-            let what = "the steps took longer than a minute in all";
-            findings.add(
-                "time",
-                Finding::failed(&Error::new(ErrorKind::TimedOut, what)),
-            );
-        }
-        if let Ok(provider) = &provider {
-            super::settle(&**provider).await;
-        }
+    for (backend, examination) in examinations {
+        let findings = examination.await?;
         if !findings.healthy() {
             ill.push(backend.alias);
         }
@@ -75,6 +70,27 @@ pub(super) async fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitSt
     }
     super::print(&stderr::secrets().mask_text(&text))?;
     Ok(if ill.is_empty() { SUCCESS } else { FAILURE })
+}
+
+/// All steps of one backend, within the time that there is.
+async fn examined(mut patient: Patient, provider: Result<Arc<dyn Provider>>) -> Findings {
+    let examination = patient.examine(provider.as_ref());
+    if tokio::time::timeout(PATIENCE, examination).await.is_err() {
+        let what = format!("the steps took longer than {PATIENCE:?} in all");
+        let finding = Finding::failed(&Error::new(ErrorKind::TimedOut, what));
+        patient.findings.add("time", finding);
+    }
+    if let Ok(provider) = &provider
+        && tokio::time::timeout(CLEAN_UP, provider.settle())
+            .await
+            .is_err()
+    {
+        let hint = format!("`worker reap -b {}` removes it", patient.backend.alias);
+        let what = "the clean-up takes too long: something may be left behind";
+        let finding = Finding::failed(&Error::new(ErrorKind::Leftover, what).with_hint(hint));
+        patient.findings.add("clean-up", finding);
+    }
+    patient.findings
 }
 
 /// What is configured, and by what.

@@ -2,6 +2,8 @@
 //! creates nothing.
 
 use crate::common::Place;
+use crate::doctor::apply;
+use crate::doctor::files::{NOBODY, as_nobody, open_place};
 
 /// Runs the program and shows its status and what it said.
 fn said(place: &Place, arguments: &[&str]) -> String {
@@ -382,18 +384,22 @@ fn a_value_too_long_is_refused_by_name_and_not_shown() {
 
 #[test]
 fn an_unreadable_script() {
-    let place = Place::new();
-    let script = place.file("script.sh", "exit 0\n");
-    let mut permissions = std::fs::metadata(&script).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0);
-    std::fs::set_permissions(&script, permissions).unwrap();
-    if std::fs::read(&script).is_ok() {
-        // Nothing is unreadable for root.
-        return;
-    }
-    let text = said(&place, &["run", "script.sh"]);
-    assert!(
-        text.starts_with("status 125\n") && text.contains("hint: make it readable"),
-        "{text}"
-    );
+    let place = open_place();
+    let script = place.file("script.sh", "exit 3\n");
+    let script = script.to_str().unwrap();
+    apply(&format!("chmod 600 '{script}'"));
+    let run = || as_nobody("local", &place, &["run", script], NOBODY);
+    let Some(mut broken) = run() else { return };
+    let output = broken.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(125), "{text}");
+    let own = place.directory.path().display().to_string();
+    insta::assert_snapshot!(text.replace(&own, "[PLACE]"), @"
+    error: cannot read the script `[PLACE]/script.sh`
+    caused by: permission denied: it has mode 0600, user root, group root
+    hint: make it readable for this user, or pass it through standard input: `worker run - < FILE`
+    ");
+    // As the hint says.
+    apply(&format!("chmod 644 '{script}'"));
+    assert_eq!(run().unwrap().status().unwrap().code(), Some(3));
 }

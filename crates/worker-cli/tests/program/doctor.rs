@@ -3,7 +3,7 @@
 
 #[cfg(feature = "docker")]
 mod docker;
-mod files;
+pub(crate) mod files;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "ssh")]
@@ -54,7 +54,7 @@ pub(crate) fn readable(output: &Output, names: &[(&str, &str)]) -> String {
         }
         // On a slow machine.
         for seconds in 2..10 {
-            line = line.replace(&format!("clock within {seconds} s"), "clock within 1 s");
+            line = line.replace(&format!("within {seconds} s of"), "within 1 s of");
         }
         // On a machine where no cgroup can be made.
         line = line.replace("containment marker", "containment cgroup");

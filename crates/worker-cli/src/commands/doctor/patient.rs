@@ -25,14 +25,14 @@ const SCRIPT: &[u8] = b"#!/bin/sh\necho worker-doctor\nexit 43\n";
 const ENDLESS: &[u8] = b"#!/bin/sh\necho worker-doctor\nsleep 600\n";
 
 /// One backend under examination.
-pub(super) struct Patient<'a> {
+pub(super) struct Patient {
     pub(super) backend: &'static Backend,
     pub(super) attributes: StartAttributes,
-    pub(super) canceller: &'a Canceller,
-    pub(super) findings: &'a mut Findings,
+    pub(super) canceller: Canceller,
+    pub(super) findings: Findings,
 }
 
-impl Patient<'_> {
+impl Patient {
     /// Tries every step; what comes after one that failed is not tried.
     pub(super) async fn examine(
         &mut self,
@@ -70,10 +70,25 @@ impl Patient<'_> {
     /// What the provider would use, and the way to it.
     async fn reach(&mut self, provider: &dyn Provider) -> bool {
         let mut examination = Examination::default();
-        let examined = provider.examine(&mut examination);
-        if tokio::time::timeout(EXAMINATION, examined).await.is_err() {
-            let what = format!("it took longer than {EXAMINATION:?}");
-            examination.end(Err(Error::new(ErrorKind::TimedOut, what)));
+        let cancel = self.canceller.cancel_handle();
+        let given_up = async {
+            tokio::select! {
+                () = tokio::time::sleep(EXAMINATION) => {
+                    let what = format!("it took longer than {EXAMINATION:?}");
+                    Error::new(ErrorKind::TimedOut, what)
+                }
+                _ = cancel.requested() => {
+                    Error::new(ErrorKind::Cancelled, "it was cancelled")
+                }
+            }
+        };
+        let given_up = tokio::select! {
+            () = provider.examine(&mut examination) => None,
+            error = given_up => Some(error),
+        };
+        if let Some(error) = given_up {
+            // Of several that were looked at together, nothing may be known.
+            examination.fail("setup", error);
         }
         let went_well = examination.went_well();
         self.findings.candidates.append(&mut examination.candidates);

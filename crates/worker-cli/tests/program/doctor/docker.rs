@@ -3,13 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use testbed::dockerd::Dockerd;
 use testbed::rootfs;
 
-use super::files::{as_nobody, open_place};
+use super::files::{NOBODY, as_nobody, open_place};
 use super::{doctor, readable};
 use crate::common::Place;
 
@@ -220,7 +220,7 @@ fn wrong_permission_on_the_socket() {
     let endpoint = engine.endpoint();
     let option = format!("endpoint={endpoint}");
     let arguments = [&["doctor", "-b", "docker", "-o", &option][..], &IMAGE].concat();
-    let stranger = as_nobody("docker", &place, &arguments, 65_534);
+    let stranger = as_nobody("docker", &place, &arguments, NOBODY);
     let Some(mut stranger) = stranger else { return };
     let text = shown(&place, &endpoint, &stranger.output().unwrap());
     insta::assert_snapshot!(text, @"
@@ -293,6 +293,69 @@ fn an_engine_that_is_too_old() {
     std::fs::remove_file(&socket).unwrap();
     std::os::unix::fs::symlink(engine.socket(), &socket).unwrap();
     assert_mended(&examined(&place, &endpoint, &IMAGE));
+}
+
+/// Nobody is at any of the well-known places; the remedy is to start an engine.
+#[test]
+fn no_engine_anywhere() {
+    let Some(engine) = engine() else { return };
+    let place = Place::new();
+    let mut command = doctor(&place, &["-b", "docker"]);
+    command
+        .args(IMAGE)
+        .env("HOME", place.path("home"))
+        .env("XDG_RUNTIME_DIR", place.path("run"));
+    // With a /run of its own, in which there is nothing.
+    let examined = |beforehand: &str| {
+        let script = format!("mount -t tmpfs tmpfs /run && {beforehand} exec \"$0\" \"$@\"");
+        let mut alone = Command::new("unshare");
+        alone
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "/bin/sh",
+                "-c",
+                &script,
+            ])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .current_dir(place.directory.path());
+        for (name, value) in command.get_envs() {
+            alone.env(name, value.unwrap_or_default());
+        }
+        shown(&place, "unix:///run/docker.sock", &alone.output().unwrap())
+    };
+    insta::assert_snapshot!(examined(""), @"
+    status 1
+    docker (Container on a Docker or Podman engine)
+      Configuration:
+        network = none (command line)
+        defaults for 37 more (`worker backends docker --explain`)
+      It would use:
+        endpoint [ENDPOINT] (a well-known place): not used: there is no such socket
+        endpoint unix://[PLACE]/run/docker.sock (a well-known place): not used: there is no such socket
+        endpoint unix:///run/podman/podman.sock (a well-known place): not used: there is no such socket
+        endpoint unix://[PLACE]/run/podman/podman.sock (a well-known place): not used: there is no such socket
+        endpoint unix://[PLACE]/home/.docker/run/docker.sock (a well-known place): not used: there is no such socket
+        endpoint unix://[PLACE]/home/.docker/desktop/docker.sock (a well-known place): not used: there is no such socket
+      Steps:
+        ok      configuration
+        ok      endpoint
+        FAILED  connect
+            error: failed to set up the backend on backend `docker`
+            caused by: no engine answers at any endpoint that was tried: [ENDPOINT] (there is no such socket); unix://[PLACE]/run/docker.sock (there is no such socket); unix:///run/podman/podman.sock (there is no such socket); unix://[PLACE]/run/podman/podman.sock (there is no such socket); unix://[PLACE]/home/.docker/run/docker.sock (there is no such socket); unix://[PLACE]/home/.docker/desktop/docker.sock (there is no such socket)
+            hint: start Docker or Podman, or name an engine with the option `endpoint` or with DOCKER_HOST
+        skipped start, upload, run, stop, cancel, leftovers
+
+    Would not work: docker
+    ");
+    let socket = engine.socket();
+    let started = format!("ln -s '{}' /run/docker.sock &&", socket.display());
+    let text = examined(&started);
+    assert!(text.starts_with("status 0\n"), "{text}");
+    assert!(text.contains("not used: one before it answers"), "{text}");
 }
 
 /// That nobody is at the place that is named; the remedy is to start an engine.

@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 use super::{apply, readable};
 use crate::common::Place;
 
+/// The number of the user and the group `nobody`.
+pub(crate) const NOBODY: u32 = 65_534;
+
 /// A place that everybody may look at, with the program in it: where that was
 /// built, others may not go.
 pub(crate) fn open_place() -> Place {
@@ -27,7 +30,6 @@ pub(crate) fn as_nobody(
     arguments: &[&str],
     group: u32,
 ) -> Option<Command> {
-    const NOBODY: u32 = 65_534;
     if !is_root() {
         testbed::missing(suite, "only root can be somebody else");
         return None;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use testbed::certificates::Authority;
 
-use super::files::{as_nobody, open_place};
+use super::files::{NOBODY, as_nobody, open_place};
 use super::{apply, doctor, readable, remedy};
 use crate::common::Place;
 
@@ -178,7 +178,7 @@ fn a_token_that_cannot_be_read() {
     let token = place.file("token", TOKEN);
     apply(&format!("chmod 600 '{}'", token.display()));
     let command = || {
-        let mut command = as_nobody("http", &place, &["doctor", "-b", "http"], 65_534)?;
+        let mut command = as_nobody("http", &place, &["doctor", "-b", "http"], NOBODY)?;
         command.env("WORKER_HTTP_TOKEN_FILE", &token);
         Some(command)
     };
@@ -202,7 +202,7 @@ fn a_token_that_cannot_be_read() {
     ");
     let said = remedy(&output);
     assert!(said.starts_with("chown "), "{said}");
-    apply(&said.replace("$USER", "65534"));
+    apply(&said.replace("$USER", &NOBODY.to_string()));
     let (text, _) = server.shown(&place, &mut command().unwrap());
     assert!(text.starts_with("status 0\n"), "{text}");
 }

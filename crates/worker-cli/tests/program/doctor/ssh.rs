@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use testbed::{SshKind, SshServer, SshSetup, find_program, make_key};
 
-use super::files::{as_nobody, open_place};
+use super::files::{NOBODY, as_nobody, open_place};
 use super::{apply, doctor, readable, remedy};
 use crate::common::Place;
 
@@ -280,7 +280,7 @@ fn a_key_that_cannot_be_read() {
     bench.place = open;
     set_mode(&bench.place.path("known_hosts"), 0o644);
     let command = || {
-        let mut command = as_nobody("ssh", &bench.place, &["doctor", "-b", "ssh"], 65_534)?;
+        let mut command = as_nobody("ssh", &bench.place, &["doctor", "-b", "ssh"], NOBODY)?;
         bench.configure(&mut command);
         Some(command)
     };
@@ -314,9 +314,77 @@ fn a_key_that_cannot_be_read() {
     ");
     let said = remedy(&output);
     assert!(said.starts_with("chown "), "{said}");
-    apply(&said.replace("$USER", "65534"));
+    apply(&said.replace("$USER", &NOBODY.to_string()));
     let (text, _) = bench.shown(&mut command().unwrap());
     assert!(text.starts_with("status 0\n"), "{text}");
+}
+
+/// One of two machines is down: it would be passed over, and is told.
+#[test]
+fn one_of_two_machines_is_down() {
+    let Some(bench) = Bench::new(&SshSetup::default()) else {
+        return;
+    };
+    let mut command = bench.command();
+    let hosts = format!(
+        "{},{}@127.0.0.1:1",
+        bench.server.address(),
+        bench.server.user()
+    );
+    command.env("WORKER_SSH_HOSTS", hosts);
+    insta::assert_snapshot!(bench.shown(&mut command).0, @"
+    status 1
+    ssh (Account on a machine reached over SSH)
+      Configuration:
+        hosts = [USER]@127.0.0.1:[PORT],[USER]@127.0.0.1:1 (environment variable WORKER_SSH_HOSTS)
+        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
+        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
+        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
+        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
+        defaults for 15 more (`worker backends ssh --explain`)
+      It would use:
+        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): used
+        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
+        identity [PLACE]/key (the option `identity-file`): used
+        host [USER]@127.0.0.1:1 (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
+        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
+        identity [PLACE]/key (the option `identity-file`): used
+      Steps:
+        ok      configuration
+        ok      connect [USER]@127.0.0.1:[PORT]
+        ok      host key [USER]@127.0.0.1:[PORT]
+        ok      credentials [USER]@127.0.0.1:[PORT]
+        ok      version [USER]@127.0.0.1:[PORT] Linux with what Worker needs
+        ok      clock [USER]@127.0.0.1:[PORT] within 1 s of this machine's
+        FAILED  connect
+            error: failed to set up the backend on backend `ssh`
+            caused by: cannot connect to [USER]@127.0.0.1:1
+            caused by: Connection refused (os error 111)
+            hint: check that the SSH server runs, and its port
+        skipped start, upload, run, stop, cancel, leftovers
+
+    Would not work: ssh
+    ");
+    bench.assert_mended();
+}
+
+/// A machine that says nothing, for longer than its reader wants to wait.
+#[test]
+fn an_interrupt_ends_the_examination() {
+    let place = Place::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("nobody@{}", silent.local_addr().unwrap());
+    let mut command = doctor(&place, &["-b", "ssh", "-o", &format!("hosts={host}")]);
+    command
+        .env("WORKER_SSH_SSH_CONFIG", "none")
+        .stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let _connection = silent.accept().unwrap();
+    apply(&format!("kill -INT {}", child.id()));
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("it was cancelled"), "{text}");
 }
 
 /// The remedy is the program: here, what hides it is taken away.
