@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::container::Container;
 use crate::discovery::DiscoveryFailure;
-use crate::gate::Broken;
+use crate::gate::{Broken, NEVER_BEGAN};
 use crate::image::ImageFailure;
 use crate::inspection::Inspection;
 
@@ -28,16 +28,18 @@ pub(crate) enum Failure {
     },
     #[error("the container was removed {0}")]
     Gone(&'static str),
-    #[error("the container cannot take what is sent {during}: {reason}")]
+    #[error("the container could not take what was sent {during}: {reason}")]
     Refused {
         during: &'static str,
         reason: String,
     },
-    #[error("the container has no room for what is sent {during}")]
+    #[error("the container had no room for what was sent {during}")]
     NoRoom { during: &'static str },
-    /// It ends then, or its gate's tools do.
     #[error("the container ran out of memory {during}")]
     NoMemory { during: &'static str },
+    /// Engines hear too late at times of what the kernel did, and for what.
+    #[error("the container was killed {during}, most likely for lack of memory")]
+    Killed { during: &'static str },
     #[error("a variable of the environment is one that the image's shell keeps for itself: {0}")]
     VariableRefused(String),
     #[error("the environment is more than a process can be given")]
@@ -184,7 +186,8 @@ impl Failure {
         during: &'static str,
         broken: Option<Broken>,
     ) -> Self {
-        let said = match broken {
+        let is_new = broken.is_some();
+        let (said, broke) = match broken {
             Some(Broken::Refused(why, told)) => {
                 let reason = told.trim_end().to_owned();
                 return match why.as_str() {
@@ -206,28 +209,32 @@ impl Failure {
             Some(Broken::Stream(source)) if source.kind() == io::ErrorKind::InvalidData => {
                 return Self::Stream { during, source };
             }
-            Some(Broken::Stream(source)) => match ended(container).await {
-                Ok(found) if !found.state.has_ended() => return Self::Stream { during, source },
-                Err(error) if !error.is_gone() => return Self::Stream { during, source },
-                _ => String::new(),
-            },
-            Some(Broken::Ended(said)) => said,
-            None => String::new(),
+            Some(Broken::Stream(source)) => (String::new(), Some(source)),
+            Some(Broken::Ended(said)) => (said, None),
+            None => (String::new(), None),
         };
-        match ended(container).await {
+        let found = if is_new {
+            ended(container).await
+        } else {
+            container.inspect().await
+        };
+        match found {
             Err(error) if error.is_gone() => Self::Gone(during),
-            Err(source) => Self::Engine {
-                step: format!("talk to the container {during}"),
-                source,
+            Err(error) => match broke {
+                Some(source) => Self::Stream { during, source },
+                None => Self::Engine {
+                    step: format!("talk to the container {during}"),
+                    source: error,
+                },
             },
-            // An engine may hear too late of what the kernel did.
-            Ok(found)
-                if found.state.oom_killed
-                    || (found.host.memory > 0 && found.state.exit_code == Some(137)) =>
-            {
-                Self::NoMemory { during }
+            Ok(found) if found.state.oom_killed => Self::NoMemory { during },
+            Ok(found) if found.state.exit_code == Some(137) && found.host.memory > 0 => {
+                Self::Killed { during }
             }
-            Ok(found) if found.state.has_ended() => {
+            // That is how a gate ends whose input does.
+            Ok(found)
+                if found.state.has_ended() && found.state.exit_code != Some(NEVER_BEGAN.into()) =>
+            {
                 let code = found.state.exit_code.unwrap_or(-1);
                 let mut reason = format!("its first process exited with {code}");
                 for more in [found.state.error, said] {
@@ -239,7 +246,7 @@ impl Failure {
             }
             Ok(_) => Self::Stream {
                 during,
-                source: io::ErrorKind::UnexpectedEof.into(),
+                source: broke.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()),
             },
         }
     }
@@ -268,7 +275,9 @@ impl Failure {
         match self {
             Self::Engine { source, .. } => source.kind(),
             Self::EndedEarly { .. } | Self::Gone(_) => ErrorKind::Gone,
-            Self::NoRoom { .. } | Self::NoMemory { .. } => ErrorKind::Exhausted,
+            Self::NoRoom { .. } | Self::NoMemory { .. } | Self::Killed { .. } => {
+                ErrorKind::Exhausted
+            }
             Self::NoShell { .. } | Self::Refused { .. } => ErrorKind::Unsuitable,
             Self::VariableRefused(_) | Self::EnvironmentTooLarge | Self::NotLinux { .. } => {
                 ErrorKind::InvalidInput
@@ -313,7 +322,7 @@ impl Failure {
             Self::NoRoom { .. } => {
                 "script and environment may have 512 MiB together: have the script fetch what is large"
             }
-            Self::NoMemory { .. } => {
+            Self::NoMemory { .. } | Self::Killed { .. } => {
                 "script and environment are kept in memory of the container: raise the option `memory`"
             }
             Self::Refused { .. } => "the image needs the programs `head`, `wc` and `mkdir`",

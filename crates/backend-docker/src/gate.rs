@@ -209,6 +209,8 @@ impl Gate {
 
     /// Writes; where that fails, the gate may have said why.
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
+        /// More reports than there are while something is sent.
+        const MOST: usize = 1024;
         let error = loop {
             match self.attached.write_or_read(&mut bytes).await {
                 Ok(Progress::Written) => return Ok(()),
@@ -217,6 +219,11 @@ impl Gate {
                     let refusal = |report: &Report| matches!(report, Report::Refused(_));
                     if self.pending.iter().any(refusal) {
                         break io::ErrorKind::BrokenPipe.into();
+                    }
+                    if self.pending.len() > MOST {
+                        let error = "it talks, and takes nothing";
+                        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                        return Err(Broken::Stream(error));
                     }
                 }
                 Ok(Progress::Read { any: false }) => break io::ErrorKind::UnexpectedEof.into(),
