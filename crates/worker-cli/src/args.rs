@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use backend_core::{InstanceId, OwnerId};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     /// List the instances that exist, alive or left behind
     #[command(after_long_help = PS_EXAMPLES)]
     Ps(PsArguments),
+    /// Open a shell, or run a command, in a kept or running instance
+    #[command(after_long_help = SHELL_HELP)]
+    Shell(ShellArguments),
     /// Try each step of the backends for real, and explain what does not work
     #[command(after_long_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArguments),
@@ -145,7 +149,22 @@ Exit status: 0 if all backends give the same exit and the same output, else 1.";
 const PS_EXAMPLES: &str = "\
 Examples:
   worker ps                    every configured backend
-  worker ps -b docker --json   one of them, for a program";
+  worker ps -b docker --json   one of them, for a program
+  worker shell ID              look into one of them";
+
+const SHELL_HELP: &str = "\
+It begins in the script's directory, with its environment and as its user, and it
+ends with the instance. Without a terminal it needs a command, which then has
+pipes: any bytes, and standard error apart.
+
+Examples:
+  worker run --keep on-failure build.sh    says how to enter what it keeps
+  worker shell w-3f                        the beginning of an id is enough
+  worker shell w-3f -- make test
+  worker shell -b docker w-3f -- tar c . > found.tar
+
+Exit status: that of the shell or command; 128+n if signal n ended it, 75 if the
+instance or the connection ended first, 125 if it never began.";
 
 const CONFORMANCE_EXAMPLES: &str = "\
 Examples:
@@ -304,6 +323,19 @@ pub(crate) struct PsArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// The instance: its id, or the beginning of it
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(add = ArgValueCandidates::new(completions::kept))]
+    pub(crate) instance: String,
+    /// A program and its arguments, in place of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    #[command(flatten)]
+    pub(crate) backends: BackendsSelection,
 }
 
 #[derive(Debug, Args)]

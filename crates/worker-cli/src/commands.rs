@@ -11,6 +11,7 @@ mod reap;
 mod run;
 #[cfg(feature = "http")]
 pub(crate) mod serve;
+mod shell;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Backends(arguments) => backends::backends(&arguments),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => man::man(&arguments),
+        Command::Shell(arguments) => on_runtime(shell::shell(&arguments, &global)),
         Command::Doctor(arguments) => on_runtime(doctor::doctor(&arguments)),
         Command::Matrix(arguments) => on_runtime(matrix::matrix(&arguments)),
         Command::Ps(arguments) => on_runtime(ps::ps(&arguments)),

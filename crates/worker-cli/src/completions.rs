@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use clap_complete::{CompleteEnv, CompletionCandidate};
 
 use crate::args::Arguments;
-use crate::providers;
+use crate::{kept, providers};
 
 /// The variable by which a shell asks.
 pub(crate) const VARIABLE: &str = "WORKER_COMPLETE";
@@ -28,6 +28,14 @@ pub(crate) fn aliases() -> Vec<CompletionCandidate> {
         .map(|backend| {
             CompletionCandidate::new(backend.alias).help(Some(backend.human_readable_name.into()))
         })
+        .collect()
+}
+
+/// The instances that were kept from here.
+pub(crate) fn kept() -> Vec<CompletionCandidate> {
+    let kept = kept::instances();
+    kept.into_iter()
+        .map(|(alias, id)| CompletionCandidate::new(id).help(Some(format!("on {alias}").into())))
         .collect()
 }
 

@@ -41,7 +41,8 @@ impl ExitStatus {
         }
     }
 
-    fn of_outcome(outcome: &Outcome) -> Self {
+    /// The exit status for what ended so.
+    pub(crate) fn of_outcome(outcome: &Outcome) -> Self {
         match outcome {
             // A code that does not fit must not turn into another, least of
             // all into 0: codes beyond a byte come only from foreign systems.

@@ -5,11 +5,12 @@
 //! asking anyone that there is something to look for; `ps` and `reap` ask the
 //! backends anyway.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backend_core::reap::ReapScope;
-use backend_core::{Chain, OwnerId, Provider, state_directory, unix_seconds};
+use backend_core::{Chain, OwnerId, Provider, quote, state_directory, unix_seconds};
 use worker_core::{JobResult, Reaped, reap_kept};
 
 use crate::report::rounded;
@@ -18,12 +19,45 @@ use crate::stderr::say;
 /// The times in the messages, without what nobody reads.
 const MINUTE: usize = "2026-01-01T00:00".len();
 
-/// Tells where the instance of `result` is and when it goes, if it was kept.
-pub(crate) fn conclude(result: &JobResult, alias: &str, quiet: bool) {
+/// How a backend is reached by another command, as by the one that ran.
+#[derive(Debug)]
+pub(crate) struct Reached<'a> {
+    pub(crate) alias: &'a str,
+    pub(crate) options: &'a [(String, String)],
+    pub(crate) config: Option<&'a Path>,
+    /// Whether a shell can be opened there.
+    pub(crate) has_shells: bool,
+}
+
+impl std::fmt::Display for Reached<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(config) = self.config {
+            write!(f, "--config {} ", word(&config.to_string_lossy()))?;
+        }
+        write!(f, "-b {}", word(self.alias))?;
+        // Secrets are refused on the command line, so there is none.
+        for (key, value) in self.options {
+            write!(f, " -o {}", word(&format!("{key}={value}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// One word for a shell, quoted where it must be.
+fn word(text: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./:@,+%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.into();
+    }
+    quote::single(text).into()
+}
+
+/// Tells how to enter the instance of `result` and when it goes, if it was kept.
+pub(crate) fn conclude(result: &JobResult, reached: &Reached<'_>, quiet: bool) {
     let (Some(kept), Some(id)) = (result.kept, &result.instance) else {
         return;
     };
-    if let Err(error) = note(alias, id, kept.expires) {
+    if let Err(error) = note(reached.alias, id, kept.expires) {
         tracing::debug!(%error, "cannot note that an instance is kept");
     }
     if quiet {
@@ -32,13 +66,31 @@ pub(crate) fn conclude(result: &JobResult, alias: &str, quiet: bool) {
     let left = Duration::from_secs(kept.expires.saturating_sub(unix_seconds(SystemTime::now())));
     // To the minute: seconds are of no use to a person.
     let left = Duration::from_secs(left.as_secs().next_multiple_of(60));
+    let (until, left) = (minute(kept.expires), rounded(left));
+    let enter = if reached.has_shells {
+        format!("worker: enter it: worker shell {reached} {id}\n")
+    } else {
+        String::new()
+    };
     say(&format!(
-        "worker: kept {id} until {} ({})\n\
-         worker: where it is: worker ps --json -b {alias}\n\
-         worker: remove it now: worker reap -b {alias} {id}\n",
-        minute(kept.expires),
-        rounded(left)
+        "worker: kept {id} until {until} ({left})\n\
+         {enter}\
+         worker: where it is: worker ps --json {reached}\n\
+         worker: remove it now: worker reap {reached} {id}\n",
     ));
+}
+
+/// The instances that were kept, by the notes: each with its backend.
+pub(crate) fn instances() -> Vec<(String, String)> {
+    let entries = directory().and_then(|directory| std::fs::read_dir(directory).ok());
+    let names = entries.into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let (alias, id) = name.to_str()?.split_once('.')?;
+            Some((alias.to_owned(), id.to_owned()))
+        })
+        .collect()
 }
 
 /// Removes what was kept on the backend `alias` and is past its time by the
@@ -86,7 +138,7 @@ pub(crate) fn tell(alias: &str, reaped: &[Reaped]) {
 }
 
 /// A time to the minute, in UTC.
-fn minute(seconds: u64) -> String {
+pub(crate) fn minute(seconds: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     let text = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
     let text = text.unwrap_or_default().replace('T', " ");
@@ -126,6 +178,26 @@ fn notes(alias: &str) -> Vec<(PathBuf, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_reached_as_before_by_what_is_printed() {
+        let options = [
+            ("hosts".to_owned(), "ci@h:22?slots=2,b".to_owned()),
+            ("prepare".to_owned(), "it's $HOME".to_owned()),
+        ];
+        let reached = Reached {
+            alias: "ssh",
+            options: &options,
+            config: Some(Path::new("my worker.toml")),
+            has_shells: true,
+        };
+        assert_eq!(
+            reached.to_string(),
+            r"--config 'my worker.toml' -b ssh -o 'hosts=ci@h:22?slots=2,b' -o 'prepare=it'\''s $HOME'"
+        );
+    }
+
     #[test]
     fn times_are_to_the_minute() {
         assert_eq!(super::minute(1_700_000_000), "2023-11-14 22:13 UTC");

@@ -47,6 +47,7 @@ mod signals;
 mod stderr;
 mod table;
 mod template;
+mod terminal;
 
 use std::process::ExitCode;
 

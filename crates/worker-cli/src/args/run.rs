@@ -45,7 +45,7 @@ pub(crate) struct RunArguments {
     /// A name for the job; it is on everything that is created
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
-    /// Leave the instance when the job is over, and print how to find and remove it
+    /// Leave the instance when the job is over, and print how to enter and remove it
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) keep: Option<KeepWhen>,
     /// Write the output to this file as well; it then goes on when standard

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use backend_core::{Chain, Environment, Error, ErrorKind, Provider, StartAttributes};
+use backend_core::{Capability, Chain, Environment, Error, ErrorKind, Provider, StartAttributes};
 use worker_core::{
     Canceller, EndedBy, Job, JobResult, Keep, Limits, Listener, OnMaxOutput, OutputLimit,
     RetryStart, Secrets, run_job,
@@ -38,8 +38,8 @@ pub(super) async fn run(
     let path = arguments.result.as_deref();
     let mut file = path.map(ResultFile::create).transpose()?;
     let name = arguments.job.clone();
-    let selection = arguments.backend.clone();
-    let ran = carry_out(arguments.into(), global, &canceller).await;
+    let arguments = Arc::new(*arguments);
+    let ran = carry_out(arguments.clone(), global, &canceller).await;
     let result = match &ran {
         Ok(result) => result,
         Err(error) => &JobResult::never_started(name, Some(as_one(error))),
@@ -52,7 +52,14 @@ pub(super) async fn run(
     let result = ran?;
     report::conclude(&result, global.quiet);
     if result.kept.is_some() {
-        kept::conclude(&result, &providers::alias(&selection)?, global.quiet);
+        let configured = providers::configured(&arguments.backend)?;
+        let reached = kept::Reached {
+            alias: &providers::alias(&arguments.backend)?,
+            options: &arguments.backend.options.options,
+            config: global.config.as_deref(),
+            has_shells: configured.provider.capabilities().has(Capability::Shell),
+        };
+        kept::conclude(&result, &reached, global.quiet);
     }
     Ok(ExitStatus::of(&result))
 }

@@ -15,5 +15,6 @@ mod pull;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
+mod shell;
 mod shells;
 mod terminal;

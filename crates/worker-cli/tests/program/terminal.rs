@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// More than any test waits for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -97,6 +97,12 @@ impl Terminal {
         let mut screen = self.screen.lock().unwrap();
         screen.parser.screen_mut().set_size(24, columns);
         resize(&self.master, columns);
+    }
+
+    /// Whether each key is handed on at once, and none is shown.
+    pub(crate) fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.master).unwrap().local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
     }
 
     /// What is on the screen, without what is empty below.
