@@ -4,17 +4,15 @@ use std::io;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::frames::{Channel, Frames};
-use crate::transport;
 
 /// As much as a Unix socket holds by default, and some: fewer reads, less time.
 const BUFFER: usize = 256 << 10;
@@ -58,31 +56,9 @@ impl Attached {
             Attach::Output => "",
         };
         let path = format!("/containers/{container}/attach?stream=1&stdout=1&stderr=1{input}");
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "tcp")
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| engine.error(error.into()))?;
-        let stream = connect(engine.endpoint(), engine).await?;
-        let response = transport::request_on(stream, request)
-            .await
-            .map_err(|error| engine.error(error.into()))?;
-        let status = response.status();
-        // Engines before API 1.24 answered 200 and switched all the same.
-        if !matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
-            const MOST: usize = 64 << 10;
-            let body = Limited::new(response.into_body(), MOST).collect().await;
-            let body = body.map(http_body_util::Collected::to_bytes);
-            let body = body.unwrap_or_default();
-            return Err(Engine::refusal(status.as_u16(), &body));
-        }
-        let upgraded = hyper::upgrade::on(response)
-            .await
-            .map_err(|error| engine.error(error.into()))?;
+        let stream = hijack(engine, &path, Empty::<Bytes>::new()).await?;
         Ok(Self {
-            stream: TokioIo::new(upgraded),
+            stream,
             buffer: vec![0; BUFFER],
             filled: 0,
             frames: Frames::default(),
@@ -164,12 +140,36 @@ impl<'a> Pieces<'a> {
     }
 }
 
-async fn connect(
-    endpoint: &Endpoint,
+/// Posts a request whose connection becomes a stream. The caller bounds the time.
+pub(crate) async fn hijack<B>(
     engine: &Engine,
-) -> Result<Box<dyn crate::endpoint::Stream>, EngineError> {
-    endpoint
-        .connect()
-        .await
-        .map_err(|error| engine.error(error.into()))
+    path: &str,
+    body: B,
+) -> Result<TokioIo<Upgraded>, EngineError>
+where
+    B: hyper::body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "tcp")
+        .header(CONTENT_TYPE, "application/json")
+        .body(body)
+        .map_err(|error| engine.error(error.into()))?;
+    let response = engine.send(request).await?;
+    let status = response.status();
+    // Engines before API 1.24 answered 200 and switched all the same.
+    if !matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+        const MOST: usize = 64 << 10;
+        let body = Limited::new(response.into_body(), MOST).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes);
+        let body = body.unwrap_or_default();
+        return Err(Engine::refusal(status.as_u16(), &body));
+    }
+    let upgraded = hyper::upgrade::on(response).await;
+    let upgraded = upgraded.map_err(|error| engine.error(error.into()))?;
+    Ok(TokioIo::new(upgraded))
 }

@@ -128,6 +128,20 @@ impl Container {
         }
     }
 
+    /// Ends a group of processes in it as the end of their terminal does: HUP,
+    /// and after a grace KILL.
+    pub(crate) async fn hang_up(&self, group: u32) -> Result<(), EngineError> {
+        // In the one form that busybox, dash and bash all take.
+        let program = format!(
+            "kill -HUP -{group} 2>/dev/null; kill -CONT -{group} 2>/dev/null; tries=0; \
+             while kill -0 -{group} 2>/dev/null; do tries=$((tries + 1)); \
+             [ $tries -lt 50 ] || kill -KILL -{group}; [ $tries -lt 60 ] || exit 1; \
+             sleep 0.1 2>/dev/null || sleep 1; done"
+        );
+        let ran = self.shell(&program, Duration::from_secs(30)).await;
+        ran.map(|_| ())
+    }
+
     /// A list of its processes, as the engine sees them.
     pub(crate) async fn processes(&self) -> Result<Option<String>, EngineError> {
         /// What a person can read, and more.

@@ -49,6 +49,11 @@ impl Engine {
             })
     }
 
+    /// How long an answer may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -90,6 +95,13 @@ impl Engine {
     pub(crate) async fn post(&self, path: &str) -> Result<Bytes, EngineError> {
         let answer = self.exchange(Method::POST, path).await;
         answer.map_err(|error| self.error(error))?
+    }
+
+    /// The same, within the limit of time.
+    pub(crate) async fn post_within_limit(&self, path: &str) -> Result<Bytes, EngineError> {
+        tokio::time::timeout(self.limit, self.post(path))
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out(self.limit)))
     }
 
     /// One request without a body; the answer's body, or the engine's refusal.

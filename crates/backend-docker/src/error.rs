@@ -66,6 +66,10 @@ pub(crate) enum Failure {
     NotRun,
     #[error("the instance is stopped")]
     Stopped,
+    #[error("container {0} has ended, and nothing can be run in it")]
+    Ended(String),
+    #[error("cannot write the output of the shell")]
+    ShellOutput(#[source] io::Error),
     #[error("the start was cancelled")]
     Cancelled,
     #[error("the runtime ended")]
@@ -285,9 +289,10 @@ impl Failure {
             Self::Stream { .. } => ErrorKind::Unreachable,
             Self::Nonsense { .. } => ErrorKind::Protocol,
             Self::Stale => ErrorKind::Stale,
-            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
+            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped | Self::Ended(_) => {
                 ErrorKind::InvalidState
             }
+            Self::ShellOutput(_) => ErrorKind::Io,
             Self::Cancelled | Self::RuntimeEnded => ErrorKind::Cancelled,
             Self::Leftover { .. } => ErrorKind::Leftover,
             Self::OtherInstance(_) => ErrorKind::InvalidInput,

@@ -39,6 +39,9 @@
 //! | session | its own, where the image has `setsid`; no terminal |
 //! | `/.worker` | a file system in memory (512 MiB at the most), where script and environment are |
 //!
+//! A shell (`Provider::shell`) is an exec in the same directory, with the same
+//! environment and limits, as the same user.
+//!
 //! # Time
 //!
 //! An answer of the engine may take `request-timeout` (60 s); an engine that
@@ -55,6 +58,7 @@ mod docker_context;
 mod endpoint;
 mod engine;
 mod error;
+mod exec;
 mod frames;
 mod gate;
 mod hexadecimal;
@@ -70,6 +74,7 @@ mod provider;
 mod pulse;
 mod reports;
 mod run;
+mod shell;
 mod shells;
 mod start;
 mod transport;

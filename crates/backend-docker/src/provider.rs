@@ -6,8 +6,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use backend_core::{
     Capabilities, Capability, Error, Examination, Found, FoundState, Instance, Janitor, Marks,
-    Operation, Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes,
-    StartContext,
+    Operation, Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
+    ShellStreams, StartAttributes, StartContext,
 };
 
 use crate::admission::Admission;
@@ -17,9 +17,10 @@ use crate::discovery::discover;
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::image::Images;
-use crate::inspection::Listed;
+use crate::inspection::{Inspection, Listed};
 use crate::instance::DockerInstance;
 use crate::options::DockerOptions;
+use crate::shell::shell;
 use crate::shells::Shells;
 use crate::start::{Order, start};
 
@@ -100,6 +101,7 @@ impl Provider for DockerProvider {
             Capability::Images,
             Capability::PrivateFiles,
             Capability::Keeps,
+            Capability::Shell,
         ]
         .into()
     }
@@ -202,13 +204,7 @@ impl Provider for DockerProvider {
         match container.inspect().await {
             Err(error) if error.is_gone() => return Ok(()),
             Err(source) => return Err(on(leftover(source))),
-            Ok(inspection) => {
-                let labels = inspection.config.labels.unwrap_or_default();
-                let marks = Marks::from_labels(|key| labels.get(key).map(String::as_str));
-                if marks.as_ref() != Some(&found.marks) {
-                    return Err(on(Failure::OtherInstance(found.location.clone())));
-                }
-            }
+            Ok(inspection) => identify(&inspection, found).map_err(on)?,
         }
         container
             .remove()
@@ -216,9 +212,46 @@ impl Provider for DockerProvider {
             .map_err(|source| on(leftover(source)))
     }
 
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        let id = &found.marks.instance;
+        let on = |failure: Failure| failure.on(id, Operation::Shell);
+        let engine = self.engine().await.map_err(on)?;
+        let container = Container::new(engine, &found.location);
+        let inspected = container.inspect().await.map_err(|source| {
+            on(if source.is_gone() {
+                Failure::Gone("before a shell was opened")
+            } else {
+                let step = format!("look at container {}", found.location);
+                Failure::Engine { step, source }
+            })
+        })?;
+        identify(&inspected, found).map_err(on)?;
+        if !inspected.state.running {
+            return Err(on(Failure::Ended(found.location.clone())));
+        }
+        shell(container, id, &self.janitor, options, streams)
+            .await
+            .map_err(on)
+    }
+
     async fn settle(&self) {
         self.janitor.settle().await;
     }
+}
+
+/// Makes sure that a container is still the instance that was found.
+fn identify(inspection: &Inspection, found: &Found) -> std::result::Result<(), Failure> {
+    let labels = inspection.config.labels.as_ref();
+    let label = |key: &str| labels?.get(key).map(String::as_str);
+    if Marks::from_labels(label).as_ref() == Some(&found.marks) {
+        return Ok(());
+    }
+    Err(Failure::OtherInstance(found.location.clone()))
 }
 
 /// The container as an instance that was found, if all marks are there.
