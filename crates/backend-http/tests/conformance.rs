@@ -75,6 +75,9 @@ fn claimed(backend: &Backend) -> String {
         .unwrap_or_default()
         .without(Capability::MemoryLimit)
         .without(Capability::ProcessLimit)
+        // The protocol has no call for these.
+        .without(Capability::Keeps)
+        .without(Capability::Shell)
         .iter()
         .chain([Capability::Resumes])
         .map(Capability::name)
