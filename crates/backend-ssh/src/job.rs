@@ -17,6 +17,7 @@ use crate::error::{Failure, FarKind};
 use crate::flow::Flow;
 use crate::link::{Link, Site};
 use crate::places::Permit;
+use crate::printf;
 use crate::pump::pump;
 use crate::reply::Line;
 use crate::verdict;
@@ -29,6 +30,10 @@ const PIECE: usize = 1 << 20;
 
 /// How long the far side may take for a piece of a file, on a slow link.
 const PIECE_WITHIN: Duration = Duration::from_mins(2);
+
+/// From so many bytes of environment on, the far side tries whether a process can
+/// be given it before it begins the script.
+const CHECKED_FROM: usize = 64 << 10;
 
 /// How long a stop may take, with all attempts to connect again. A command
 /// that reverts the machine is given the time that it takes.
@@ -61,9 +66,14 @@ impl Job {
         upload.commit(Interpreter::of(script))
     }
 
-    /// Puts a file there, in pieces; from the beginning again where the
-    /// connection breaks.
+    /// Puts a file there, as a line or in pieces; from the beginning again where
+    /// the connection breaks.
     async fn put(&self, file: &str, content: &[u8]) -> Result<(), Failure> {
+        if let Some(line) = printf::format(content) {
+            let command = format!("text {file}\n{line}\n");
+            while !self.was_put(command.clone(), false).await? {}
+            return Ok(());
+        }
         'whole: loop {
             let mut rest = content;
             let mut place = "first";
@@ -74,14 +84,8 @@ impl Job {
                 let mut bytes = BytesMut::with_capacity(command.len() + piece.len());
                 bytes.extend_from_slice(command.as_bytes());
                 bytes.extend_from_slice(piece);
-                match self.link.ask(bytes, true, PIECE_WITHIN).await {
-                    Ok(lines) if lines == [Line::Put] => {}
-                    Ok(lines) => return Err(self.senseless(&lines)),
-                    Err(Failure::Broke(failure)) if !matches!(*failure, Failure::Far { .. }) => {
-                        self.link.up().await?;
-                        continue 'whole;
-                    }
-                    Err(failure) => return Err(failure),
+                if !self.was_put(bytes, true).await? {
+                    continue 'whole;
                 }
                 if behind.is_empty() {
                     return Ok(());
@@ -89,6 +93,20 @@ impl Job {
                 rest = behind;
                 place = "next";
             }
+        }
+    }
+
+    /// Sends a file or a piece of it; `false` if the connection broke before
+    /// that was known to be there, and is up again.
+    async fn was_put(&self, bytes: impl Into<Bytes>, exclusive: bool) -> Result<bool, Failure> {
+        match self.link.ask(bytes, exclusive, PIECE_WITHIN).await {
+            Ok(lines) if lines == [Line::Put] => Ok(true),
+            Ok(lines) => Err(self.senseless(&lines)),
+            Err(Failure::Broke(failure)) if !matches!(*failure, Failure::Far { .. }) => {
+                self.link.up().await?;
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -134,7 +152,8 @@ impl Job {
             beginning.not_begun();
             return Err(failure);
         }
-        let command = run_command(&beginning.interpreter);
+        let checked = environment.len() > CHECKED_FROM;
+        let command = run_command(&beginning.interpreter, checked);
         let mut asked = false;
         loop {
             let answer = tokio::select! {
@@ -148,6 +167,14 @@ impl Job {
                     [Line::Refused(why)] if why == "environment" => {
                         beginning.not_begun();
                         return Err(Failure::EnvironmentTooLarge(environment.len()));
+                    }
+                    [Line::Refused(why)] if why == "full" => {
+                        beginning.not_begun();
+                        return Err(Failure::Far {
+                            address: self.site.machine.address.clone(),
+                            kind: FarKind::of("full"),
+                            text: format!("nothing can be written into {}", self.site.slot),
+                        });
                     }
                     // By our own attempt before, of which the answer was lost.
                     [Line::Refused(_)] if asked => break,
@@ -314,8 +341,13 @@ fn environment_text(environment: &Environment) -> Result<String, Failure> {
     Ok(environment.to_shell())
 }
 
-fn run_command(interpreter: &Interpreter) -> Bytes {
-    let mut command = b"run\n".to_vec();
+fn run_command(interpreter: &Interpreter, checked: bool) -> Bytes {
+    let mut command = if checked {
+        &b"run checked\n"[..]
+    } else {
+        b"run\n"
+    }
+    .to_vec();
     // Without a slash it would be looked for in PATH; the kernel does not.
     if !interpreter.path.contains(&b'/') {
         command.extend_from_slice(b"./");

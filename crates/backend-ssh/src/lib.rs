@@ -115,6 +115,7 @@ mod pattern;
 mod pinned;
 mod places;
 mod pool;
+mod printf;
 mod program;
 mod prompt;
 mod provider;

@@ -1,20 +1,25 @@
 //! The program that the far side runs: one text of POSIX shell, sent through
-//! the channel's input, with its parameters in lines behind it.
+//! the channel's input, behind the lines of its parameters.
 //!
 //! What the login shell sees is [`BOOTSTRAP`], a fixed text without a value in
 //! it that sh, bash, ash, fish and csh all read the same way.
 
 use std::sync::LazyLock;
 
-/// The command of every exec request. It reads lines up to a lone `.`, byte by
-/// byte as POSIX wants `read` to, so that what follows is left to the program.
-pub(crate) const BOOTSTRAP: &str = r#"exec /bin/sh -c 'w_n=$(printf "\nx"); w_n=${w_n%x}; w_p=; while IFS= read -r w_l; do case $w_l in .) break;; esac; w_p=$w_p$w_l$w_n; done; eval "$w_p"'"#;
+/// The command of every exec request. It reads how long the program is and how
+/// many parameters it has, then each of these by a line, then the program.
+///
+/// Lines are read byte by byte, as POSIX wants it of `read`; the program is far
+/// too long for that. `head` of busybox reads more than it is asked for, if
+/// there is more: so nothing is sent behind the program before it has answered.
+pub(crate) const BOOTSTRAP: &str = r#"exec /bin/sh -c 'IFS=" " read -r w_length w_count; set --; while [ "$w_count" -gt 0 ]; do IFS= read -r w_line; set -- "$@" "$w_line"; w_count=$((w_count - 1)); done; w_p=$(head -c "$w_length") || exit; eval "$w_p"'"#;
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("far/common.sh"),
     include_str!("far/switch.sh"),
     include_str!("far/supervise.sh"),
     include_str!("far/lease.sh"),
+    include_str!("far/run.sh"),
     include_str!("far/keep.sh"),
     include_str!("far/entry.sh"),
 ];
@@ -23,14 +28,15 @@ static PROGRAM: LazyLock<String> = LazyLock::new(|| SOURCES.iter().copied().map(
 
 /// What to do at the far side, with the parameters that it reads.
 pub(crate) fn opening(mode: &str, nonce: &str, base: &str, parameters: &[&str]) -> Vec<u8> {
-    let mut text = PROGRAM.clone();
-    text.push_str(".\n");
-    for line in [mode, nonce, base].iter().chain(parameters) {
+    let lines = [&[mode, nonce, base], parameters].concat();
+    let mut text = format!("{} {}\n", PROGRAM.len(), lines.len());
+    for line in lines {
         // No parameter has a line break: options refuse them, marks are JSON.
         debug_assert!(!line.contains('\n'));
         text.push_str(line);
         text.push('\n');
     }
+    text.push_str(&PROGRAM);
     text.into_bytes()
 }
 
@@ -71,6 +77,5 @@ mod tests {
             let Ok(output) = checked else { continue };
             assert!(output.status.success(), "{shell:?}: {output:?}");
         }
-        assert!(!PROGRAM.lines().any(|line| line == "."));
     }
 }

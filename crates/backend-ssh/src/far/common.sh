@@ -3,6 +3,9 @@
 
 umask 077
 
+# This process, the follower of the output, and who waits for the script's end.
+w_self=$$ w_follower='' w_watcher='' w_zero=''
+
 # One line to the worker. Everything else on this stream is what tools say.
 w_say() { printf '@%s\n' "$*" >&2; }
 
@@ -23,9 +26,11 @@ w_started() {
   w_started=$1
 }
 
-# Writes down this process in file $1.
+# Writes down this process in file $1, which may be a subshell of another.
 w_sign() {
-  w_started "$$" && printf '%s %s\n' "$$" "$w_started" >"$1"
+  { IFS= read -r w_line </proc/self/stat; } 2>/dev/null || return 1
+  w_self=${w_line%% *}
+  w_started "$w_self" && printf '%s %s\n' "$w_self" "$w_started" >"$1"
 }
 
 # Whether the process that signed file $1 lives; sets w_pid.
@@ -37,7 +42,7 @@ w_alive() {
 
 # Ends the process that signed file $1, unless it is this one.
 w_end_signer() {
-  if w_alive "$1" && [ "$w_pid" != "$$" ]; then kill -9 "$w_pid" 2>/dev/null; fi
+  if w_alive "$1" && [ "$w_pid" != "$w_self" ]; then kill -9 "$w_pid" 2>/dev/null; fi
 }
 
 # Sets w_here to whether the slot is still that of instance $w_id.
@@ -47,13 +52,24 @@ w_ours() {
   [ "$w_here" = "$w_id" ]
 }
 
+# Ends whoever tends the slot, and all of its group.
+w_end_tender() {
+  if w_alive "$w_slot/tender"; then kill -9 "-$w_pid" 2>/dev/null; fi
+}
+
+# Sets w_zero to whether grep reads what ends in NULs. Who tends the slot has
+# found it out while there was time.
+w_find_zero() {
+  [ -z "$w_zero" ] || return 0
+  { IFS= read -r w_zero <"$w_slot/zero"; } 2>/dev/null
+  [ -z "$w_zero" ] || return 0
+  w_zero=no
+  if printf 'a\0b\0' | grep -qzxF b 2>/dev/null; then w_zero=yes; fi
+}
+
 # The files in /proc of the processes that have one of these lines in their
 # environment.
 w_marked() {
-  if [ -z "$w_zero" ]; then
-    w_zero=no
-    if printf 'a\0b\0' | grep -qzxF b 2>/dev/null; then w_zero=yes; fi
-  fi
   if [ "$w_zero" = yes ]; then
     grep -lzxF "$1" /proc/[0-9]*/environ 2>/dev/null
   else
@@ -71,11 +87,14 @@ w_marked() {
 w_members() {
   w_members='' w_session=''
   { read -r w_session <"$w_slot/session"; } 2>/dev/null
+  w_find_zero
   for w_file in $(
+    # Both at the same time.
     if [ -n "$w_session" ]; then
-      grep -lE "\) [RSDTtIWPK] [0-9]+ [0-9]+ $w_session " /proc/[0-9]*/stat 2>/dev/null
+      grep -lE "\) [RSDTtIWPK] [0-9]+ [0-9]+ $w_session " /proc/[0-9]*/stat 2>/dev/null &
     fi
     w_marked "WORKER_INSTANCE_ID=$w_id$1"
+    wait
   ); do
     w_file=${w_file#/proc/}
     w_pid=${w_file%%/*}
@@ -101,7 +120,7 @@ WORKER_SSH_HELPER=$w_id"
     w_others=''
     for w_pid in $w_members; do
       # The switch itself may be at work here.
-      if [ "$w_pid" != "$$" ]; then w_others="$w_others $w_pid"; fi
+      if [ "$w_pid" != "$w_self" ]; then w_others="$w_others $w_pid"; fi
     done
     w_members=$w_others
     [ -n "$w_members" ] || return 0
@@ -120,20 +139,28 @@ w_revert() {
   return 1
 }
 
-# Removes the files of the slot; what a script made unwritable too.
-w_remove_files() {
-  # What it is goes last, so that what is left can still be found.
+# Removes what is in the slot, but not what tells whose it is, and by what its
+# processes are found; what a script made unwritable too.
+w_empty() {
   set --
   for w_file in "$w_slot"/*; do
-    case $w_file in */id | */marks | */boot) ;; *) set -- "$@" "$w_file" ;; esac
+    case $w_file in */id | */marks | */boot | */session | */zero) ;; *) set -- "$@" "$w_file" ;; esac
   done
+  [ -e "$1" ] || return 0
   rm -rf "$@" 2>/dev/null || {
     chmod -R u+rwX "$@" 2>/dev/null
-    rm -rf "$@" || return 1
+    rm -rf "$@"
   }
-  rm -f "$w_slot/marks" "$w_slot/boot" "$w_slot/id"
-  # Another may remove it at the same time.
+}
+
+# Removes the slot. What it is goes last, so that what is left can still be found.
+w_remove_files() {
+  w_empty || return 1
+  rm -f "$w_slot/session" "$w_slot/zero" "$w_slot/marks" "$w_slot/boot" "$w_slot/id"
+  # Another may remove it at the same time. From here on it may be another's.
   rmdir "$w_slot" || [ ! -e "$w_slot" ] || return 1
   # The place of all slots, if this was the last.
-  rmdir "${w_slot%/*}" 2>/dev/null || :
+  for w_file in "${w_slot%/*}"/*; do
+    [ -e "$w_file" ] || rmdir "${w_slot%/*}" 2>/dev/null || :
+  done
 }

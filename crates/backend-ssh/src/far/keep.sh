@@ -3,14 +3,8 @@
 
 # A new lease.
 w_mode_start() {
-  IFS= read -r w_new
-  IFS= read -r w_slots
-  IFS= read -r w_limit
-  IFS= read -r w_pause
-  IFS= read -r w_marks
-  IFS= read -r w_prepare
-  IFS= read -r w_revert_command
-  IFS= read -r w_machines
+  w_new=$1 w_slots=$2 w_limit=$3 w_pause=$4 w_marks=$5
+  w_prepare=$6 w_revert_command=$7 w_machines=$8
   w_needs
   if [ -n "$w_machines" ]; then
     w_machine=$(uname -m)
@@ -23,7 +17,6 @@ w_mode_start() {
   w_lease
   w_id=$w_new
   w_furnish
-  w_start_switch
   if [ -n "$w_prepare" ]; then
     w_error=$(cd / && /bin/sh -c "$w_prepare" </dev/null 2>&1) || {
       w_code=$?
@@ -37,16 +30,14 @@ w_mode_start() {
 
 # The same instance again, over a new connection.
 w_mode_attach() {
-  IFS= read -r w_slot
-  IFS= read -r w_id
+  w_slot=$1 w_id=$2
   if ! w_ours || [ -e "$w_slot/removing" ]; then
     w_fail "gone $w_slot is no longer that of the instance"
   fi
   w_end_signer "$w_slot/keeper"
   w_sign "$w_slot/keeper"
   w_beat
-  w_number=0
-  if [ -d "$w_slot/run" ]; then
+  if [ -s "$w_slot/run" ]; then
     w_go
     w_say "attached run"
     w_watch
@@ -58,8 +49,7 @@ w_mode_attach() {
 
 # Removes what was found, unless it is another instance by now.
 w_mode_remove() {
-  IFS= read -r w_slot
-  IFS= read -r w_id
+  w_slot=$1 w_id=$2
   # Who was not told where its slot is knows the id all the same.
   if [ -z "$w_slot" ]; then
     w_find_base
@@ -88,7 +78,9 @@ w_mode_list() {
     { IFS= read -r w_marks <"$w_slot/marks"; } 2>/dev/null
     { IFS= read -r w_id <"$w_slot/id"; } 2>/dev/null
     [ -n "$w_marks" ] && [ -n "$w_id" ] || continue
-    w_members
+    w_members=''
+    # Before its run there is nothing of a script.
+    if [ -s "$w_slot/run" ]; then w_members; fi
     w_state=stopped
     if [ -n "$w_members" ]; then w_state=running; fi
     w_say "slot $w_state $w_slot"
@@ -109,19 +101,22 @@ w_mode_check() {
 }
 
 w_serve() {
-  w_follower='' w_watcher=''
   while read -r w_command w_argument w_rest; do
     case $w_command in
       beat) w_beat ;;
       put) w_put $w_argument $w_rest ;;
-      run) w_run ;;
+      text) w_text "$w_argument" ;;
+      run) w_run "$w_argument" ;;
       follow) w_follow "$w_argument" ;;
       pause) kill -STOP "-$w_follower" 2>/dev/null ;;
       resume) kill -CONT "-$w_follower" 2>/dev/null ;;
       signal) w_signal "$w_argument" ;;
       processes) w_processes ;;
       leftovers) w_leftovers ;;
-      size) w_say "size $(($(wc -c <"$w_slot/output")))" ;;
+      size)
+        w_size
+        w_say "size $w_bytes"
+        ;;
       remove) w_remove ;;
       *) w_fail "protocol what is \`$w_command\`?" ;;
     esac
@@ -133,122 +128,6 @@ w_serve() {
 
 w_beat() {
   if [ -e "$w_slot/idle" ]; then mv -f "$w_slot/idle" "$w_slot/beat" 2>/dev/null; fi
-}
-
-# $1 the file, $2 first or next, $3 last or more, $4 how many bytes follow. The
-# file is there as a whole or not at all.
-w_put() {
-  [ "$2" = next ] || rm -f "$w_slot/$1.part"
-  w_before=0
-  if [ -e "$w_slot/$1.part" ]; then w_before=$(wc -c <"$w_slot/$1.part"); fi
-  { [ "$4" = 0 ] || head -c "$4"; } >>"$w_slot/$1.part" && w_after=$(wc -c <"$w_slot/$1.part") &&
-    [ "$((w_after - w_before))" -eq "$4" ] || {
-    rm -f "$w_slot/$1.part"
-    w_fail "full $w_slot/$1 cannot be written"
-  }
-  if [ "$3" = last ]; then mv -f "$w_slot/$1.part" "$w_slot/$1" || w_fail "full $w_slot/$1 cannot be written"; fi
-  w_say "put"
-}
-
-w_run() {
-  IFS= read -r w_interpreter
-  IFS= read -r w_has_argument
-  IFS= read -r w_only_argument
-  # An environment that no process can be given is seen before the script is.
-  if [ -e "$w_slot/environment" ] && [ "$(wc -c <"$w_slot/environment")" -gt 65536 ]; then
-    (. "$w_slot/environment" && exec /bin/sh -c :) 2>/dev/null || {
-      w_say "refused environment"
-      return
-    }
-  fi
-  if ! mkdir "$w_slot/run" 2>/dev/null; then
-    w_say "refused run"
-    return
-  fi
-  w_help
-  w_detach supervise "$w_slot" "$w_interpreter" "$w_has_argument" "$w_only_argument" "$w_id"
-  w_follow 0
-  w_go
-  w_say "began"
-  w_watch
-}
-
-# Lets the script begin, unless it has; waits until it has.
-w_go() {
-  if [ ! -e "$w_slot/went" ]; then
-    read -r w_line <"$w_slot/begun"
-    : >"$w_slot/went"
-  fi
-}
-
-# Says the end of the script, and then that of its output, when they come: by
-# the end of pipes that the supervisor holds open.
-w_watch() {
-  (
-    w_wait_for script-open
-    w_code=''
-    for w_file in "$w_slot"/status-*; do
-      if [ -e "$w_file" ]; then w_code=${w_file##*/status-}; fi
-    done
-    w_say "exit ${w_code:-none} $(($(wc -c <"$w_slot/output")))"
-    w_wait_for output-open
-    w_intact=damaged
-    if [ -e "$w_slot/intact" ]; then w_intact=intact; fi
-    w_say "end $(($(wc -c <"$w_slot/output"))) $w_intact"
-  ) </dev/null &
-  w_watcher=$!
-}
-
-# Opened for both first, since opening only to read would wait for a writer.
-w_wait_for() {
-  exec 8<>"$w_slot/$1" 9<"$w_slot/$1" 8>&-
-  read -r w_line <&9
-  exec 9<&-
-}
-
-# Sends the output from byte $1 on, live. Standard input of a background
-# command is empty; the group is the follower's own, so that it can be stopped.
-w_follow() {
-  w_unfollow
-  w_help
-  case $(tail --version 2>/dev/null) in
-    *GNU*) setsid tail -c "+$(($1 + 1))" -s 0.05 -f "$w_slot/output" 2>/dev/null & ;;
-    *)
-      # Other tails look once a second. The offset is that of the shared file
-      # description: each cat goes on where the last one stopped.
-      setsid /bin/sh -c 'exec 5<"$2"; tail -c "+$1" <&5; while :; do cat <&5; sleep 0.05 || sleep 1; done' \
-        sh "$(($1 + 1))" "$w_slot/output" 2>/dev/null &
-      ;;
-  esac
-  w_follower=$!
-}
-
-w_unfollow() {
-  if [ -n "$w_follower" ]; then kill -9 "-$w_follower" 2>/dev/null; fi
-  w_follower=''
-}
-
-# Signal $1, by its number, to all of the script, unless it has ended.
-w_signal() {
-  for w_file in "$w_slot"/status-*; do
-    if [ -e "$w_file" ]; then
-      w_say "signalled"
-      return
-    fi
-  done
-  w_members
-  # The group at once, so that none of it can get away between two calls.
-  if kill "-$1" "-$w_session" 2>/dev/null; then
-    w_others=''
-    for w_pid in $w_members; do
-      { IFS= read -r w_line <"/proc/$w_pid/stat"; } 2>/dev/null || continue
-      set -- "$1" ${w_line##*) }
-      if [ "$4" != "$w_session" ]; then w_others="$w_others $w_pid"; fi
-    done
-    w_members=$w_others
-  fi
-  if [ -n "$w_members" ]; then kill "-$1" $w_members 2>/dev/null; fi
-  w_say "signalled"
 }
 
 # The processes of the script, one a line.
@@ -288,10 +167,25 @@ w_give_up() {
 # The end: all that runs, all files, and this conversation.
 w_remove() {
   if [ -n "$w_watcher" ]; then kill -9 "$w_watcher" 2>/dev/null; fi
+  w_unfollow
+  w_end_tender
+  # What does this is no helper, and is not to be found.
+  unset WORKER_SSH_HELPER
+  # Both at the same time, where no script is at work that could see it.
+  w_emptier=''
+  if w_has_ended && [ ! -e "$w_slot/revert" ]; then
+    w_empty 2>/dev/null &
+    w_emptier=$!
+  fi
   w_end_all 9 || w_fail "leftover $w_slot: processes that do not end:$w_members"
+  # For that alone: a follower takes its time to die.
+  [ -z "$w_emptier" ] || wait "$w_emptier"
   w_revert || w_fail "revert $w_slot: $(tail -n 3 "$w_slot/revert-output" 2>/dev/null | tr '\n' ' ')"
   w_try=0
   until w_error=$(w_remove_files 2>&1); do
+    # It may be another instance's by now.
+    w_ours
+    [ -z "$w_here" ] || [ "$w_here" = "$w_id" ] || break
     # Someone was just about to take it up.
     w_end_signer "$w_slot/keeper"
     w_try=$((w_try + 1))

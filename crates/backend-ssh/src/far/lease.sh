@@ -9,18 +9,16 @@ w_find_base() {
 }
 
 # Makes the place of all slots, or refuses it. The last instance may take it
-# away at the same moment: then it is made again.
+# away at any moment: then it is looked at again.
 w_make_base() {
   w_find_base
+  if [ -d "$w_base" ]; then chmod 700 "$w_base" 2>/dev/null; fi
   w_try=0
-  until mkdir "$w_base" 2>/dev/null || [ -d "$w_base" ] || w_error=$(mkdir -p "$w_base" 2>&1); do
-    w_try=$((w_try + 1))
-    [ "$w_try" -lt 10 ] || w_fail "directory $w_error"
+  until [ -d "$w_base" ] && [ -O "$w_base" ] && [ ! -L "$w_base" ]; do
+    w_try=$((w_try + 1)) w_error=''
+    mkdir "$w_base" 2>/dev/null || [ -d "$w_base" ] || w_error=$(mkdir -p "$w_base" 2>&1)
+    [ "$w_try" -lt 10 ] || w_fail "directory ${w_error:-$w_base is not a directory of this account}"
   done
-  chmod 700 "$w_base" 2>/dev/null
-  if [ -L "$w_base" ] || { [ -d "$w_base" ] && [ ! -O "$w_base" ]; }; then
-    w_fail "directory $w_base is not a directory of this account"
-  fi
 }
 
 # What a machine must have.
@@ -53,8 +51,9 @@ w_lease() {
 # Makes a directory in the place of all slots; fails if it is there.
 w_make_in_base() {
   w_try=0
-  until w_error=$(mkdir "$1" 2>&1); do
+  until mkdir "$1" 2>/dev/null; do
     if [ -d "$1" ]; then return 1; fi
+    if w_error=$(mkdir "$1" 2>&1); then return 0; fi
     w_try=$((w_try + 1))
     [ "$w_try" -lt 10 ] || w_fail "directory $w_error"
     w_make_base
@@ -108,19 +107,30 @@ w_clear() {
   return 1
 }
 
-# Fills a slot that was just leased.
+# Fills a slot that was just leased. Whoever tends it has it from here on.
 w_furnish() {
   {
-    printf '%s\n' "$w_new" >"$w_slot/id" &&
+    printf '%s\n' "$w_id" >"$w_slot/id" &&
       printf '%s\n' "$w_boot" >"$w_slot/boot" &&
       printf '%s %s\n' "$w_limit" "$w_pause" >"$w_slot/lease" &&
-      printf '%s' "$w_p" >"$w_slot/program" &&
-      mkdir "$w_slot/job" "$w_slot/job/work" "$w_slot/job/temporary" &&
-      mkfifo "$w_slot/script-open" "$w_slot/output-open" "$w_slot/begun" &&
+      printf '%s\n' "$w_p" >"$w_slot/program" &&
       : >"$w_slot/output" && : >"$w_slot/intact" && : >"$w_slot/pending" && : >"$w_slot/beat"
   } 2>/dev/null && {
     [ -z "$w_revert_command" ] || printf '%s\n' "$w_revert_command" >"$w_slot/revert"
-  } && w_sign "$w_slot/keeper" && printf '%s\n' "$w_marks" 2>/dev/null >"$w_slot/marks" && return 0
+  } && w_sign "$w_slot/keeper" && w_equip && printf '%s\n' "$w_marks" 2>/dev/null >"$w_slot/marks" && return 0
+  w_end_all 9
   rm -rf "$w_slot"
   w_fail "full $w_slot cannot be written"
+}
+
+# All that takes a process, at the same time. The program that is to tend the
+# slot begins when its input ends, which is when the pipes are there.
+w_equip() {
+  mkdir "$w_slot/job" "$w_slot/job/work" "$w_slot/job/temporary" 2>/dev/null |
+    mkfifo "$w_slot/script-open" "$w_slot/output-open" "$w_slot/begun" 2>/dev/null |
+    {
+      w_help
+      w_detach tend "$w_slot" "$w_id" "$w_limit" "$w_pause"
+    }
+  [ -d "$w_slot/job/temporary" ] && [ -p "$w_slot/begun" ]
 }

@@ -5,13 +5,14 @@
 # length of a pause in seconds.
 w_switch() {
   w_slot=$1 w_id=$2 w_count=0
-  w_ours && w_sign "$w_slot/switch"
+  w_ours && w_sign "$w_slot/switch" && w_find_zero && printf '%s\n' "$w_zero" >"$w_slot/zero"
   while [ "$w_count" -lt "$3" ]; do
     sleep "$4"
     if ! w_ours; then
-      # Another instance has the slot: this one was removed. But where there
-      # are no files at all, something else took them, and processes may run.
-      [ -n "$w_here" ] || w_end_all 15
+      # This one was removed, or something else took the files, and processes
+      # may run. What is there now may be of another instance.
+      w_slot=$w_slot/none
+      w_end_all 15
       exit 0
     fi
     w_count=$((w_count + 1))
@@ -34,7 +35,7 @@ w_start_switch() {
   # In a shell of its own, since the slot may be another instance's.
   (
     w_help
-    w_detach switch "$w_slot" "$w_id" "$w_most" "$w_each"
+    w_detach switch "$w_slot" "$w_id" "$w_most" "$w_each" </dev/null
   )
 }
 
@@ -49,6 +50,5 @@ w_help() {
 # Not by `&`, which would leave INT and QUIT ignored for good: the inner setsid
 # is called by the leader of a group, and so it forks.
 w_detach() {
-  setsid /bin/sh -c 'exec setsid /bin/sh "$@"' sh "$w_slot/program" "$@" \
-    </dev/null >/dev/null 2>&1
+  setsid setsid /bin/sh "$w_slot/program" "$@" >/dev/null 2>&1
 }

@@ -4,10 +4,10 @@
 use std::process::Command;
 
 use backend_core::testkit::sha256_hex;
-use backend_core::{Chain, ErrorKind, ProviderExt as _, StartAttributes};
+use backend_core::{Chain, ErrorKind, ProviderExt as _, RunOptions, StartAttributes};
 use testbed::{SshKind, SshServer, SshSetup, find_program};
 
-use super::support::{KINDS, config, job, provider, server};
+use super::support::{KINDS, config, job, provider, ready, server};
 
 /// A script that needs all of it: a file, an environment, output of some size,
 /// and a child.
@@ -150,6 +150,28 @@ async fn a_full_disk_is_flagged_and_is_not_the_end_of_the_script() {
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
     instance.stop().await.unwrap();
     assert!(!server.home().join(".worker-ssh").exists());
+}
+
+#[tokio::test]
+async fn a_run_for_which_there_is_no_room_has_not_begun() {
+    let Some(server) = with_small_home("size=4m") else {
+        return;
+    };
+    let provider = provider(&config(&server));
+    let late = ready(&*provider, "echo never\n").await;
+    let filling = "head -c 9000000 /dev/zero 2>/dev/null >\"$HOME/fill\"; exit 0\n";
+    // Stopped at the end only, since its files make room.
+    let filler = ready(&*provider, filling).await;
+    let mut output = Vec::new();
+    let options = RunOptions::default();
+    let result = filler.run_script(&options, &mut output).await.unwrap();
+    assert!(result.success(), "{}", result.outcome);
+    let error = late.run_script(&options, &mut output).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
+    assert!(output.is_empty());
+    late.stop().await.unwrap();
+    filler.stop().await.unwrap();
+    assert!(provider.list().await.unwrap().is_empty());
 }
 
 #[tokio::test]

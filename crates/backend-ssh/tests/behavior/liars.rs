@@ -153,23 +153,29 @@ impl Handler for Liar {
     ) -> Result<(), russh::Error> {
         self.heard.extend_from_slice(data);
         if !self.begun {
-            // The program ends with a lone point; mode and nonce are behind it.
+            // The length of the program and the number of lines, the lines, of
+            // which the first are mode and nonce, the program.
             let text = String::from_utf8_lossy(&self.heard).into_owned();
-            let Some((_, behind)) = text.split_once("\n.\n") else {
+            let Some((numbers, behind)) = text.split_once('\n') else {
                 return Ok(());
             };
-            let lines: Vec<_> = behind.lines().collect();
-            let (Some(mode), Some(nonce)) = (lines.first(), lines.get(1)) else {
-                return Ok(());
-            };
-            if lines.len() < 3 + parameters(mode) {
+            let (length, count) = numbers.split_once(' ').unwrap();
+            let (length, count): (usize, usize) = (length.parse().unwrap(), count.parse().unwrap());
+            let pieces: Vec<_> = behind.splitn(count + 1, '\n').collect();
+            if pieces
+                .get(count)
+                .is_none_or(|program| program.len() < length)
+            {
                 return Ok(());
             }
+            let [mode, nonce, ..] = pieces[..] else {
+                return Ok(());
+            };
             self.begun = true;
             self.taken = self.heard.len();
             let begin = format!("\n{nonce}\n");
             session.data(channel, begin.clone().into_bytes())?;
-            let answer = match *mode {
+            let answer = match mode {
                 "check" => "@checked\n",
                 "list" => "@listed\n",
                 "remove" => "@removed\n",
@@ -178,7 +184,7 @@ impl Handler for Liar {
                 _ => "@started 1 /slot\n",
             };
             session.extended_data(channel, 1, format!("{begin}{answer}").into_bytes())?;
-            if *mode != "start" {
+            if mode != "start" {
                 session.exit_status_request(channel, 0)?;
                 session.close(channel)?;
             }
@@ -188,22 +194,13 @@ impl Handler for Liar {
     }
 }
 
-/// How many parameters follow mode, nonce and place.
-fn parameters(mode: &str) -> usize {
-    match mode {
-        "start" => 8,
-        "attach" | "remove" => 2,
-        _ => 0,
-    }
-}
-
 impl Liar {
     fn converse(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
         let text =
             String::from_utf8_lossy(self.heard.get(self.taken..).unwrap_or_default()).into_owned();
         self.taken = self.heard.len();
         let mut say = |line: &str| session.extended_data(channel, 1, line.as_bytes().to_vec());
-        if text.starts_with("put ") {
+        if text.starts_with("put ") || text.starts_with("text ") {
             say("@put\n")?;
         } else if text.starts_with("size") {
             say("@size 5\n")?;
