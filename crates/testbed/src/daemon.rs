@@ -19,12 +19,17 @@ use tempfile::TempDir;
 /// seconds. `$2` is where it says the server's process id.
 const GUARD: &str = include_str!("guard.sh");
 
+/// Where the guard says it.
+const PID_FILE: &str = "guarded-pid";
+
 /// A running server, with its files in a temporary directory.
 ///
 /// Dropping it ends the server, waits for that, and removes the directory.
 #[derive(Debug)]
 pub struct Daemon {
     name: String,
+    /// The guard with the server's command, to start it once more.
+    command: Command,
     guard: Child,
     pid: i32,
     directory: TempDir,
@@ -43,13 +48,15 @@ impl Daemon {
         directory: TempDir,
         grace: Duration,
     ) -> anyhow::Result<Self> {
-        let log = File::create(directory.path().join("log"))?;
-        let pid_file = directory.path().join("guarded-pid");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(directory.path().join("log"))?;
         let mut guard = Command::new("/bin/sh");
         guard
             .args(["-c", GUARD, "guard"])
             .arg(grace.as_secs().to_string())
-            .arg(&pid_file)
+            .arg(directory.path().join(PID_FILE))
             .arg(command.get_program())
             .args(command.get_args())
             .stdin(Stdio::piped())
@@ -65,18 +72,40 @@ impl Daemon {
             guard.current_dir(current);
         }
         with_default_signals(&mut guard);
-        let guard = guard
+        let begun = guard
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let mut daemon = Self {
             name: name.to_owned(),
-            guard,
+            command: guard,
+            guard: begun,
             pid: 0,
             directory,
         };
-        daemon.wait_until(Duration::from_secs(10), |_| pid_in(&pid_file).is_some())?;
-        daemon.pid = pid_in(&pid_file).context("the guard said no process id")?;
+        daemon.find_process()?;
         Ok(daemon)
+    }
+
+    /// Ends the server if it is up, and starts the same command once more, in
+    /// the same directory.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        std::fs::remove_file(self.directory().join(PID_FILE))?;
+        let begun = self.command.spawn();
+        self.guard = begun.with_context(|| format!("cannot start {}", self.name))?;
+        self.find_process()
+    }
+
+    /// Reads the server's process id, once its guard has written it.
+    fn find_process(&mut self) -> anyhow::Result<()> {
+        let pid_file = self.directory().join(PID_FILE);
+        self.wait_until(Duration::from_secs(30), |_| pid_in(&pid_file).is_some())?;
+        self.pid = pid_in(&pid_file).context("the guard said no process id")?;
+        Ok(())
     }
 
     /// The process id of the server.
@@ -134,6 +163,23 @@ impl Daemon {
         } else {
             Err(io::Error::last_os_error())
         }
+    }
+
+    /// Sends the server a signal that ends it, and waits until it has ended: in
+    /// its own way, for a minute at the most.
+    ///
+    /// # Errors
+    ///
+    /// If the server is gone already.
+    pub fn end_by(&mut self, signal: i32) -> io::Result<()> {
+        self.signal(signal)?;
+        let began = Instant::now();
+        // The guard ends with its server.
+        while self.guard.try_wait()?.is_none() && began.elapsed() < Duration::from_mins(1) {
+            sleep(Duration::from_millis(10));
+        }
+        self.stop();
+        Ok(())
     }
 
     /// Ends the server in good order, and waits for it.
@@ -240,6 +286,16 @@ mod tests {
         drop(daemon.guard.stdin.take());
         daemon.guard.wait().unwrap();
         assert!(!is_alive(pid) && !directory.exists());
+    }
+
+    #[test]
+    fn a_killed_one_can_be_started_again() {
+        let mut daemon = sleeper();
+        let before = daemon.pid();
+        daemon.end_by(libc::SIGKILL).unwrap();
+        daemon.start_again().unwrap();
+        assert!(!is_alive(before) && is_alive(daemon.pid()));
+        assert_ne!(before, daemon.pid());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod place;
 mod program;
 mod ssh_server;
 mod tmpfs;
+mod worker_server;
 
 pub use daemon::{Daemon, free_port};
 pub use need::{is_required, missing};
@@ -26,3 +27,4 @@ pub use nginx::Nginx;
 pub use program::find_program;
 pub use ssh_server::{SshKind, SshServer, SshSetup, make_key};
 pub use tmpfs::Tmpfs;
+pub use worker_server::WorkerServer;

@@ -193,6 +193,27 @@ impl SshServer {
         Ok(path)
     }
 
+    /// The options of the backend `ssh` for it, but for `hosts`, as `KEY=VALUE`.
+    /// Its host keys are known on every port of this machine, so that it can be
+    /// reached by a detour as well.
+    ///
+    /// # Errors
+    ///
+    /// If the file of known hosts cannot be written.
+    pub fn options(&self) -> anyhow::Result<Vec<String>> {
+        let known_hosts = self.known_hosts()?;
+        let known = fs::read_to_string(&known_hosts)?;
+        let anywhere = known.replace(&format!("[127.0.0.1]:{}", self.port), "[127.0.0.1]:*");
+        fs::write(&known_hosts, known + &anywhere)?;
+        Ok(vec![
+            "slots=64".into(),
+            format!("identity-file={}", self.identity().display()),
+            format!("known-hosts={}", known_hosts.display()),
+            "identity-agent=none".into(),
+            "ssh-config=none".into(),
+        ])
+    }
+
     /// The home directory of the account, where sessions begin.
     pub fn home(&self) -> PathBuf {
         self.directory().join("home")
@@ -206,6 +227,18 @@ impl SshServer {
     /// The process.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
+    }
+
+    /// Kills the server, but not its sessions, and starts it again on the same
+    /// port.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub fn kill_and_start(&mut self) -> anyhow::Result<()> {
+        self.daemon.end_by(libc::SIGKILL)?;
+        self.daemon.start_again()?;
+        self.wait()
     }
 
     fn launch(command: &Command, directory: TempDir, kind: SshKind) -> anyhow::Result<Daemon> {

@@ -1,14 +1,13 @@
 //! The backends under test, and what each needs to be there.
 
 use std::any::Any;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use backend_core::testkit::Endpoint;
 use testbed::dockerd::Dockerd;
-use testbed::{Daemon, SshKind, SshServer, SshSetup};
+use testbed::{SshKind, SshServer, SshSetup, WorkerServer};
 
 /// One backend: how it is made ready, once, and reached from then on.
 pub(crate) struct Rig {
@@ -118,29 +117,16 @@ fn docker() -> Result<Ready, Wanting> {
 /// A server of this program, in front of `local`.
 fn http() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "http") && cfg!(feature = "local"))?;
-    let directory = tempfile::tempdir().map_err(failed)?;
-    let port = testbed::free_port().map_err(failed)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_worker"));
-    serve
-        .args(["serve", "-b", "local", "--listen", &address.to_string()])
-        .env("WORKER_STATE_DIR", directory.path().join("state"))
-        .env("WORKER_LOCAL_DIRECTORY", directory.path().join("instances"));
-    let grace = Duration::from_secs(40);
-    let daemon = Daemon::start("worker serve", &serve, directory, grace);
-    let mut daemon = daemon.map_err(failed)?;
-    daemon
-        .wait_until(Duration::from_secs(30), |_| {
-            TcpStream::connect(address).is_ok()
-        })
-        .map_err(failed)?;
+    let worker = Path::new(env!("CARGO_BIN_EXE_worker"));
+    let server = WorkerServer::start(worker, &[]).map_err(failed)?;
+    let address = server.address();
     Ok(Ready {
         way: Way::Connection {
             target: Endpoint::Tcp(address),
             direct: format!("endpoint=http://{address}"),
             lead: Box::new(|port| format!("endpoint=http://127.0.0.1:{port}")),
         },
-        _daemons: vec![Box::new(daemon)],
+        _daemons: vec![Box::new(server)],
         ..Ready::default()
     })
 }
@@ -149,19 +135,8 @@ fn http() -> Result<Ready, Wanting> {
 fn ssh() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "ssh"))?;
     let server = SshServer::start(SshKind::OpenSsh, &SshSetup::default()).map_err(missing)?;
-    let known_hosts = server.known_hosts().map_err(failed)?;
-    // The same machine may be reached by another port as well.
-    let known = std::fs::read_to_string(&known_hosts).map_err(failed)?;
-    let anywhere = known.replace(&format!("[127.0.0.1]:{}", server.port()), "[127.0.0.1]:*");
-    std::fs::write(&known_hosts, known + &anywhere).map_err(failed)?;
     let user = server.user().to_owned();
-    let options = [
-        "slots=64".into(),
-        format!("identity-file={}", server.identity().display()),
-        format!("known-hosts={}", known_hosts.display()),
-        "identity-agent=none".into(),
-        "ssh-config=none".into(),
-    ];
+    let options = server.options().map_err(failed)?;
     Ok(Ready {
         arguments: options
             .into_iter()
