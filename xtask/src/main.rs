@@ -10,6 +10,7 @@ mod policy;
 mod record;
 mod schemathesis;
 mod setup;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,8 @@ enum Command {
     TestBackends(backends::BackendsArguments),
     /// Measure against what one would otherwise use
     Bench(bench::BenchArguments),
+    /// Run random jobs with random faults on all backends, and check each verdict
+    Soak(soak::SoakArguments),
     /// Record a session with the program as a picture for the README
     Record,
     /// Format, clippy, docs, feature combinations, bans and licences
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::test(&arguments),
         Command::TestBackends(arguments) => backends::test_backends(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Soak(arguments) => soak::soak(&arguments),
         Command::Record => record::record(),
         Command::Check => check::check(),
     }
