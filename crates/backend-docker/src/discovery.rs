@@ -56,10 +56,15 @@ async fn find(
     match plan.map_err(|_| DiscoveryFailure::RuntimeEnded)?? {
         Plan::Named(origin, endpoint) => {
             let shown = endpoint.to_string();
+            let certificates = endpoint.certificates().map(|name| Candidate {
+                what: "certificates",
+                ..candidate(name, origin.to_string(), Verdict::Used)
+            });
             let attempt = attempt::attempt(endpoint, (limit, limit), examination).await;
             let verdict = attempt.as_ref().map_or_else(unusable, |_| Verdict::Used);
             let tried = candidate(shown.clone(), origin.to_string(), verdict);
             examination.candidates.push(tried);
+            examination.candidates.extend(certificates);
             attempt.map_err(|source| DiscoveryFailure::Named {
                 origin,
                 endpoint: shown,

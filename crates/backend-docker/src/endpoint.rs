@@ -41,6 +41,14 @@ impl Endpoint {
         matches!(self, Self::Tcp { tls: Some(_), .. })
     }
 
+    /// The certificates of its TLS, if it has any, for people.
+    pub(crate) fn certificates(&self) -> Option<String> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref().map(Tls::shown),
+            Self::Unix(_) | Self::Ssh(_) => None,
+        }
+    }
+
     /// Opens a stream. The caller bounds the time.
     pub(crate) async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {

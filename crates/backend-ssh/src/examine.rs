@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use backend_core::{Candidate, Examination, Operation, Verdict, why_unusable};
+use tokio::time::timeout;
 
 use crate::connect::connect_telling;
 use crate::error::{Failure, Stage};
@@ -14,7 +15,7 @@ use crate::places::Place;
 use crate::pool::Pool;
 use crate::reply::Line;
 
-/// How long a machine may take to say that all is well there.
+/// How long all of it may take on one machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Examines one machine.
@@ -26,7 +27,13 @@ pub(crate) async fn examine(place: &Place, pool: &Pool, options: &SshOptions) ->
     examination
         .candidates
         .append(&mut looking.await.unwrap_or_default());
-    let result = tried(machine, pool, options, &mut examination).await;
+    // Whatever the options allow: who examines has not that long.
+    let trying = timeout(PATIENCE, tried(machine, pool, options, &mut examination));
+    let result = trying.await.unwrap_or_else(|_| {
+        let address = machine.address.clone();
+        let limit = PATIENCE;
+        Err(Failure::Silent { address, limit })
+    });
     examination.end(result.map_err(|failure| failure.during(Operation::Setup)));
     let (slots, weight) = (place.slots, place.weight);
     let through = machine.jump.as_ref().map(|jump| &jump.address);

@@ -155,6 +155,14 @@ async fn an_engine_over_tls_is_verified_both_ways() {
             found(&options, Surroundings::default()).await
         }
     };
+    let config = ProviderConfig::from([("endpoint", &*host), ("cert-path", &*text("client"))]);
+    let options = DockerOptions::parse("docker", &config).unwrap();
+    let mut examination = Examination::default();
+    let engine = find(&options, Surroundings::default(), &mut examination).await;
+    assert!(engine.is_ok() && examination.went_well());
+    let used: Vec<_> = examination.candidates.iter().map(|it| &it.name).collect();
+    assert_eq!(used, [&host, &text("client")]);
+
     let no = [("tls-verify", "false")];
     assert_eq!(with("client", &[], &host).await, Ok(host.clone()));
     let https = host.replace("tcp", "https");

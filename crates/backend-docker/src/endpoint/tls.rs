@@ -22,6 +22,7 @@ mod anyone;
 #[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
+    directory: Option<PathBuf>,
     is_verified: bool,
 }
 
@@ -61,8 +62,20 @@ impl Tls {
         };
         Ok(Self {
             config: Arc::new(config),
+            directory: directory.map(Path::to_owned),
             is_verified,
         })
+    }
+
+    /// Where the certificates are, for people.
+    pub(crate) fn shown(&self) -> String {
+        let place = self.directory.as_ref().map(|path| path.display());
+        let place = place.map_or("those of the machine".into(), |path| path.to_string());
+        if self.is_verified {
+            place
+        } else {
+            format!("{place}; the engine's own is not verified")
+        }
     }
 
     /// Speaks TLS over `stream` to the engine at `host`.

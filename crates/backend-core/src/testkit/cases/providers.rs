@@ -11,8 +11,8 @@ use crate::testkit::fixture::{Fixture, PROMPTLY, within};
 use crate::testkit::marker::Sleeper;
 use crate::testkit::script::Ends;
 use crate::{
-    Capability, Chain, ErrorKind, FoundState, Progress, ProgressReporter, ProviderConfig,
-    RunOptions, Signal, StartAttributes,
+    Capability, Chain, ErrorKind, Examination, FoundState, Progress, ProgressReporter,
+    ProviderConfig, RunOptions, Signal, StartAttributes,
 };
 
 pub(in crate::testkit) const CASES: &[Case] = &[
@@ -44,6 +44,13 @@ pub(in crate::testkit) const CASES: &[Case] = &[
         "R2-setup-twice",
         "a setup may be repeated, also while an instance is there",
         |fixture| Box::pin(setup_twice(fixture)),
+    )
+    .simulate(&[])
+    .basic(),
+    Case::function(
+        "R2-examine",
+        "an examination goes well where setup does, and says what was tried",
+        |fixture| Box::pin(examine(fixture)),
     )
     .simulate(&[])
     .basic(),
@@ -190,6 +197,22 @@ async fn setup_twice(fixture: Fixture) -> Checked {
     let ran = fixture.run_on(&*instance, &RunOptions::default()).await?;
     Ends::Exit(0).check(&fixture, &ran)?;
     instance.stop().await?;
+    Ok(())
+}
+
+async fn examine(fixture: Fixture) -> Checked {
+    fixture.provider.setup().await?;
+    let mut examination = Examination::default();
+    fixture.provider.examine(&mut examination).await;
+    ensure!(!examination.steps.is_empty(), "no step was told");
+    for step in &examination.steps {
+        ensure!(
+            step.result.is_ok(),
+            "setup goes well, and the step `{}` of the examination fails: {:?}",
+            step.step,
+            step.result
+        );
+    }
     Ok(())
 }
 

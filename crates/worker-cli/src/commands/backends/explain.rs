@@ -50,7 +50,7 @@ fn settings(spec: &OptionSpec, specs: &[OptionSpec], config: &ProviderConfig) ->
         };
         rows.push(vec![
             key.to_owned(),
-            one_line(&value),
+            one_line(&without_credentials(&value)),
             entry.origin.to_string(),
         ]);
     }
@@ -62,6 +62,35 @@ fn settings(spec: &OptionSpec, specs: &[OptionSpec], config: &ProviderConfig) ->
         rows.push(vec![spec.key.clone(), value, origin]);
     }
     rows
+}
+
+/// The value without what may be a secret in the URLs in it, though none has its
+/// place there: the user with a password, any user of the web's schemes, and
+/// what stands behind a `?`.
+fn without_credentials(value: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = value;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + "://".len());
+        shown.push_str(before);
+        let is_web = before.ends_with("http://") || before.ends_with("https://");
+        let end = behind.find([',', ' ']).unwrap_or(behind.len());
+        let (url, next) = behind.split_at(end);
+        let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
+        // A password may have any of these in it.
+        let url = match url.rsplit_once('@') {
+            Some((user, host)) if is_web || (user.len() < authority && user.contains(':')) => {
+                format!("…@{host}")
+            }
+            _ => url.to_owned(),
+        };
+        match url.split_once('?') {
+            Some((path, _)) if is_web => shown.extend([path, "?…"]),
+            _ => shown.push_str(&url),
+        }
+        rest = next;
+    }
+    shown + rest
 }
 
 /// A value as a cell of a table: an empty one can be seen, and what would break
@@ -93,6 +122,24 @@ mod tests {
             token: Option<SecretString>;
             /// What.
             text: Option<String>;
+        }
+    }
+
+    #[test]
+    fn secrets_in_urls_are_hidden_and_users_of_machines_are_not() {
+        for (value, shown) in [
+            ("unix:///run/docker.sock", "unix:///run/docker.sock"),
+            ("ssh://me@engine:22", "ssh://me@engine:22"),
+            ("ssh://me:hunter2@engine", "ssh://…@engine"),
+            ("tcp://me:hunter2@engine:2375", "tcp://…@engine:2375"),
+            ("https://hunter2@host/x?key=hunter2", "https://…@host/x?…"),
+            (
+                "http://a:1,https://ann:hun/ter2@b/x",
+                "http://a:1,https://…@b/x",
+            ),
+            ("ci@build1?slots=2", "ci@build1?slots=2"),
+        ] {
+            assert_eq!(without_credentials(value), shown, "{value}");
         }
     }
 

@@ -119,6 +119,39 @@ fn wrong_token() {
     ");
 }
 
+/// A URL with a password in it is refused, and its secret is shown nowhere.
+#[test]
+fn a_secret_in_the_endpoint() {
+    let place = Place::new();
+    let mut command = http(&place);
+    command.env(
+        "WORKER_HTTP_ENDPOINT",
+        "https://ann:hunter2@127.0.0.1:1/?key=hunter2",
+    );
+    let output = command.output().unwrap();
+    let text = readable(&output, &[]);
+    assert!(!text.contains("hunter2"), "{text}");
+    insta::assert_snapshot!(text, @"
+    status 1
+    http (HTTP (worker/1))
+      Configuration:
+        endpoint = https://…@127.0.0.1:1/?… (environment variable WORKER_HTTP_ENDPOINT)
+        defaults for 8 more (`worker backends http --explain`)
+      Steps:
+        FAILED  configuration
+            error: 1 problem with the options of backend `http`
+            caused by: option `endpoint` (WORKER_HTTP_ENDPOINT): `https://…@127.0.0.1:1/` is not text, such as `https://builds.example.com` (a secret has no place in a URL: give the token by WORKER_HTTP_TOKEN)
+            hint: `worker backends http` lists its options
+        skipped connect, start, upload, run, stop, cancel, leftovers
+
+    Would not work: http
+    ");
+    let server = Server::start(&place, &[]);
+    command.env("WORKER_HTTP_TOKEN", TOKEN);
+    let (text, _) = server.shown(&place, &mut command);
+    assert!(text.starts_with("status 0\n"), "{text}");
+}
+
 /// A server whose authority is another; the remedy is to name that.
 #[test]
 fn bad_authority() {
