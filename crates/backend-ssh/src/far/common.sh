@@ -139,12 +139,15 @@ w_revert() {
   return 1
 }
 
-# Removes what is in the slot, but not what tells whose it is, and by what its
-# processes are found; what a script made unwritable too.
+# Removes what is in the slot, but not what tells whose it is, who is at work
+# here, and by what its processes are found; what a script made unwritable too.
 w_empty() {
   set --
   for w_file in "$w_slot"/*; do
-    case $w_file in */id | */marks | */boot | */session | */zero) ;; *) set -- "$@" "$w_file" ;; esac
+    case $w_file in
+      */id | */marks | */boot | */keeper | */session | */zero) ;;
+      *) set -- "$@" "$w_file" ;;
+    esac
   done
   [ -e "$1" ] || return 0
   rm -rf "$@" 2>/dev/null || {
@@ -156,7 +159,7 @@ w_empty() {
 # Removes the slot. What it is goes last, so that what is left can still be found.
 w_remove_files() {
   w_empty || return 1
-  rm -f "$w_slot/session" "$w_slot/zero" "$w_slot/marks" "$w_slot/boot" "$w_slot/id"
+  rm -f "$w_slot/session" "$w_slot/zero" "$w_slot/marks" "$w_slot/boot" "$w_slot/id" "$w_slot/keeper"
   # Another may remove it at the same time. From here on it may be another's.
   rmdir "$w_slot" || [ ! -e "$w_slot" ] || return 1
   # The place of all slots, if this was the last.
