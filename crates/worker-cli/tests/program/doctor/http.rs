@@ -1,9 +1,9 @@
 //! Broken set-ups of the backend `http`, with real servers.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use testbed::WorkerServer;
 use testbed::certificates::Authority;
 
 use super::files::{NOBODY, as_nobody, open_place};
@@ -12,60 +12,79 @@ use crate::common::Place;
 
 const TOKEN: &str = "a-token-of-the-tests";
 
-/// `worker serve`, ended when it is dropped.
+/// `worker serve`, which knows one token.
 struct Server {
-    child: Child,
-    endpoint: String,
-    // Read from, or the server could not go on writing.
-    _log: std::thread::JoinHandle<()>,
+    server: WorkerServer,
+    scheme: &'static str,
 }
 
 impl Server {
-    fn start(place: &Place, arguments: &[&str]) -> Self {
-        let mut command = place.worker();
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--drain-timeout", "1s"])
-            .args(arguments)
-            .env("WORKER_SERVE_TOKEN", TOKEN)
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        let (_, endpoint) = line.trim().rsplit_once(' ').unwrap();
-        Self {
-            child,
-            endpoint: endpoint.to_owned(),
-            _log: std::thread::spawn(move || log.lines().for_each(drop)),
-        }
+    fn start(place: &Place, scheme: &'static str, arguments: &[&str]) -> Self {
+        let tokens = place.file("tokens", TOKEN).display().to_string();
+        apply(&format!("chmod 600 '{tokens}'"));
+        let program = Path::new(env!("CARGO_BIN_EXE_worker"));
+        let own = ["--token-file", &tokens, "--drain-timeout", "1s"];
+        let server = WorkerServer::start(program, &[&own, arguments].concat()).unwrap();
+        Self { server, scheme }
     }
 
     fn shown(&self, place: &Place, command: &mut Command) -> (String, Output) {
-        command.env("WORKER_HTTP_ENDPOINT", &self.endpoint);
-        let output = command.output().unwrap();
-        let own = place.directory.path().display().to_string();
-        let names = [(&*self.endpoint, "[SERVER]"), (own.as_str(), "[PLACE]")];
-        let text = readable(&output, &names);
-        assert!(!text.contains("-token-of-the-"), "{text}");
-        (text, output)
+        let endpoint = format!("{}://{}", self.scheme, self.server.address());
+        shown(place, &endpoint, command)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+fn shown(place: &Place, endpoint: &str, command: &mut Command) -> (String, Output) {
+    command.env("WORKER_HTTP_ENDPOINT", endpoint);
+    let output = command.output().unwrap();
+    let own = place.directory.path().display().to_string();
+    let names = [(endpoint, "[SERVER]"), (own.as_str(), "[PLACE]")];
+    let text = readable(&output, &names);
+    assert!(!text.contains("-token-of-the-"), "{text}");
+    (text, output)
 }
 
 fn http(place: &Place) -> Command {
     doctor(place, &["-b", "http"])
 }
 
+/// Nobody listens; the remedy is the right endpoint.
+#[test]
+fn no_server() {
+    let place = Place::new();
+    let mut command = http(&place);
+    command.env("WORKER_HTTP_TOKEN", TOKEN);
+    let nobody = format!("http://127.0.0.1:{}", testbed::free_port().unwrap());
+    insta::assert_snapshot!(shown(&place, &nobody, &mut command).0, @"
+    status 1
+    http (HTTP (worker/1))
+      Configuration:
+        endpoint = [SERVER] (environment variable WORKER_HTTP_ENDPOINT)
+        token = (hidden) (environment variable WORKER_HTTP_TOKEN)
+        defaults for 7 more (`worker backends http --explain`)
+      It would use:
+        token (hidden) (the option `token`): used
+        server [SERVER] (the option `endpoint`): cannot be used: see the steps
+      Steps:
+        ok      configuration
+        FAILED  connect
+            error: failed to set up the backend on backend `http`
+            caused by: the server at [SERVER] cannot be used
+            caused by: cannot connect: client error (Connect): tcp connect error: Connection refused (os error 111)
+            hint: is the server running, and `endpoint` right?
+        skipped start, upload, run, stop, cancel, leftovers
+
+    Would not work: http
+    ");
+    let server = Server::start(&place, "http", &[]);
+    let (text, _) = server.shown(&place, &mut command);
+    assert!(text.starts_with("status 0\n"), "{text}");
+}
+
 #[test]
 fn wrong_token() {
     let place = Place::new();
-    let server = Server::start(&place, &[]);
+    let server = Server::start(&place, "http", &[]);
     let mut command = http(&place);
     command.env("WORKER_HTTP_TOKEN", "another-token-of-the-tests");
     insta::assert_snapshot!(server.shown(&place, &mut command).0, @"
@@ -146,7 +165,7 @@ fn a_secret_in_the_endpoint() {
 
     Would not work: http
     ");
-    let server = Server::start(&place, &[]);
+    let server = Server::start(&place, "http", &[]);
     command.env("WORKER_HTTP_TOKEN", TOKEN);
     let (text, _) = server.shown(&place, &mut command);
     assert!(text.starts_with("status 0\n"), "{text}");
@@ -169,6 +188,7 @@ fn bad_authority() {
     let key = text(&place.path("right/key.pem"));
     let server = Server::start(
         &place,
+        "https",
         &["--tls-certificate", &certificate, "--tls-key", &key],
     );
     let mut command = http(&place);
@@ -207,7 +227,7 @@ fn bad_authority() {
 #[test]
 fn a_token_that_cannot_be_read() {
     let place = open_place();
-    let server = Server::start(&place, &[]);
+    let server = Server::start(&place, "http", &[]);
     let token = place.file("token", TOKEN);
     apply(&format!("chmod 600 '{}'", token.display()));
     let command = || {
