@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use backend_core::TerminalSize;
 use russh::client::{Handle, Msg};
 use russh::{Channel, ChannelMsg, ChannelStream};
 
 use crate::connect::Client;
 use crate::error::Failure;
 use crate::machine::Machine;
-use crate::program::BOOTSTRAP;
+use crate::program::{BOOTSTRAP, SHELL_BOOTSTRAP};
 
 /// A connection, authenticated. Dropping it closes it.
 pub(crate) struct Connection {
@@ -61,15 +62,42 @@ impl Connection {
 
     /// Starts the bootstrap on a new channel, which then takes a program.
     pub(crate) async fn exec(&self) -> Result<Channel<Msg>, Failure> {
-        let failed = |source| Failure::Session {
-            address: self.address.clone(),
-            source: Box::new(source),
-        };
-        let mut channel = self.handle.channel_open_session().await.map_err(failed)?;
-        channel.exec(true, BOOTSTRAP).await.map_err(failed)?;
+        let mut channel = self.open().await?;
+        let sent = channel.exec(true, BOOTSTRAP).await;
+        sent.map_err(|source| self.failed(source))?;
+        self.granted(&mut channel, "exec").await?;
+        Ok(channel)
+    }
+
+    /// Starts the bootstrap of a shell on a new channel, on a terminal of this
+    /// kind and size if there is to be one.
+    pub(crate) async fn shell(
+        &self,
+        terminal: Option<(&str, TerminalSize)>,
+    ) -> Result<Channel<Msg>, Failure> {
+        let mut channel = self.open().await?;
+        if let Some((name, size)) = terminal {
+            let (columns, rows) = (u32::from(size.columns), u32::from(size.rows));
+            let asked = channel.request_pty(true, name, columns, rows, 0, 0, &[]);
+            asked.await.map_err(|source| self.failed(source))?;
+            self.granted(&mut channel, "a terminal").await?;
+        }
+        let sent = channel.exec(true, SHELL_BOOTSTRAP).await;
+        sent.map_err(|source| self.failed(source))?;
+        self.granted(&mut channel, "exec").await?;
+        Ok(channel)
+    }
+
+    async fn open(&self) -> Result<Channel<Msg>, Failure> {
+        let opened = self.handle.channel_open_session().await;
+        opened.map_err(|source| self.failed(source))
+    }
+
+    /// Waits until what was asked for is granted.
+    async fn granted(&self, channel: &mut Channel<Msg>, what: &str) -> Result<(), Failure> {
         loop {
             match channel.wait().await {
-                Some(ChannelMsg::Success) => return Ok(channel),
+                Some(ChannelMsg::Success) => return Ok(()),
                 Some(ChannelMsg::Failure) => {
                     let address = self.address.clone();
                     return Err(Failure::ExecRefused { address });
@@ -79,10 +107,17 @@ impl Connection {
                 other => {
                     return Err(Failure::Lost {
                         address: self.address.clone(),
-                        reason: format!("in place of an answer to exec came {other:?}"),
+                        reason: format!("in place of an answer to {what} came {other:?}"),
                     });
                 }
             }
+        }
+    }
+
+    fn failed(&self, source: russh::Error) -> Failure {
+        Failure::Session {
+            address: self.address.clone(),
+            source: Box::new(source),
         }
     }
 }

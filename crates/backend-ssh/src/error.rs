@@ -121,6 +121,8 @@ pub(crate) enum Failure {
     ReservedVariable(&'static str),
     #[error("the environment is too large: {0} bytes, more than the machine gives a process")]
     EnvironmentTooLarge(usize),
+    #[error("cannot write the output of the shell")]
+    ShellOutput(#[source] io::Error),
     #[error("the instance already has a script, so it is stale")]
     Stale,
     #[error("there is no script yet")]
@@ -290,7 +292,7 @@ impl Failure {
         match self {
             Self::NoHosts => ErrorKind::MissingEndpoint,
             Self::Config { .. } | Self::Options(_) => ErrorKind::InvalidOption,
-            Self::File { .. } | Self::Remember { .. } => ErrorKind::Io,
+            Self::File { .. } | Self::Remember { .. } | Self::ShellOutput(_) => ErrorKind::Io,
             Self::Key { .. } | Self::Denied { .. } | Self::ExecRefused { .. } => ErrorKind::Denied,
             Self::Resolve { .. }
             | Self::Connect { .. }

@@ -67,6 +67,10 @@
 //! claimed. On systems where `KillUserProcesses=yes` ends what a session leaves
 //! behind, a run does not outlive its connection.
 //!
+//! A shell (`Provider::shell`) is a channel of its own on a connection of its
+//! own, in the same directory and with the same environment. It has the marker
+//! from its first process on, so it ends with the instance.
+//!
 //! # A machine that is known beforehand
 //!
 //! [`SshProvider::pinned`] is for programs that are told of a machine by
@@ -121,6 +125,7 @@ mod prompt;
 mod provider;
 mod pump;
 mod reply;
+mod shell;
 mod ssh_config;
 mod stage;
 mod trust;

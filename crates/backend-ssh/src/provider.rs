@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use backend_core::{
     Capabilities, Capability, Chain, Error, Examination, Found, Instance, Janitor, Operation,
-    Options, Phase, Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext,
+    Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
+    ShellStreams, StartAttributes, StartContext,
 };
 use futures_util::future::join_all;
 
@@ -24,6 +25,7 @@ use crate::pinned::PinnedMachine;
 use crate::places::{Place, Places};
 use crate::pool::Pool;
 use crate::reply::Line;
+use crate::shell::shell;
 
 /// How long a machine may take to say what is there, or that all is well.
 const LOOKS_WITHIN: Duration = Duration::from_mins(1);
@@ -106,6 +108,15 @@ impl SshProvider {
         }
     }
 
+    /// The machine of what was found, and its slot there.
+    fn locate<'a>(&'a self, found: &'a Found) -> Result<(&'a Place, &'a str), Failure> {
+        let at = self.places.iter().find_map(|place| {
+            let slot = found::slot(&place.machine.address, &found.location)?;
+            Some((place, slot))
+        });
+        at.ok_or_else(|| Failure::OtherPlace(found.location.clone()))
+    }
+
     /// Asks every machine, all at once, with the answer of each.
     async fn ask_all(&self, mode: &str, last: Line) -> Vec<(&Place, Result<Vec<Line>, Failure>)> {
         let last = &last;
@@ -130,6 +141,7 @@ impl Provider for SshProvider {
             Capability::FoundByOthers,
             Capability::PrivateFiles,
             Capability::Keeps,
+            Capability::Shell,
         ];
         let resumes = (!self.options.resume_window.is_zero()).then_some(Capability::Resumes);
         always.into_iter().chain(resumes).collect()
@@ -225,14 +237,24 @@ impl Provider for SshProvider {
     async fn remove(&self, found: &Found) -> Result<()> {
         let id = &found.marks.instance;
         let on = |failure: Failure| failure.on(id, Operation::Remove);
-        let at = self.places.iter().find_map(|place| {
-            let slot = found::slot(&place.machine.address, &found.location)?;
-            Some((place, slot))
-        });
-        let (place, slot) = at.ok_or_else(|| on(Failure::OtherPlace(found.location.clone())))?;
+        let (place, slot) = self.locate(found).map_err(on)?;
         let site = self.site(&place.machine, slot, id.as_str());
         let removed = remove_at(&site, &[slot, id.as_str()], LOOKS_WITHIN).await;
         removed.map_err(on)
+    }
+
+    async fn shell(
+        &self,
+        found: &Found,
+        options: &ShellOptions,
+        streams: ShellStreams<'_>,
+    ) -> Result<Outcome> {
+        let id = &found.marks.instance;
+        let on = |failure: Failure| failure.on(id, Operation::Shell);
+        let (place, slot) = self.locate(found).map_err(on)?;
+        let site = self.site(&place.machine, slot, id.as_str());
+        let opened = shell(site, &self.janitor, options, streams);
+        opened.await.map_err(on)
     }
 
     async fn settle(&self) {

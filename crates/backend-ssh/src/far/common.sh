@@ -103,8 +103,15 @@ w_members() {
   done
 }
 
+# From here on no shell begins in the slot: one that looked before has the mark
+# of the instance by now, and is found by it.
+w_close() {
+  if w_ours; then true 2>/dev/null >"$w_slot/ending"; fi
+}
+
 # Ends the script and all that belongs to it, with signal $1 first.
 w_end_all() {
+  w_close
   if [ "$1" != 9 ]; then
     w_members
     if [ -n "$w_members" ]; then
@@ -145,7 +152,7 @@ w_empty() {
   set --
   for w_file in "$w_slot"/*; do
     case $w_file in
-      */id | */marks | */boot | */keeper | */session | */zero) ;;
+      */id | */marks | */boot | */keeper | */session | */zero | */ending) ;;
       *) set -- "$@" "$w_file" ;;
     esac
   done
@@ -159,7 +166,7 @@ w_empty() {
 # Removes the slot. What it is goes last, so that what is left can still be found.
 w_remove_files() {
   w_empty || return 1
-  rm -f "$w_slot/session" "$w_slot/zero" "$w_slot/marks" "$w_slot/boot" "$w_slot/id" "$w_slot/keeper"
+  rm -f "$w_slot/session" "$w_slot/zero" "$w_slot/ending" "$w_slot/marks" "$w_slot/boot" "$w_slot/id" "$w_slot/keeper"
   # Another may remove it at the same time. From here on it may be another's.
   rmdir "$w_slot" || [ ! -e "$w_slot" ] || return 1
   # The place of all slots, if this was the last.

@@ -168,6 +168,7 @@ w_give_up() {
 w_remove() {
   if [ -n "$w_watcher" ]; then kill -9 "$w_watcher" 2>/dev/null; fi
   w_unfollow
+  w_close
   w_end_tender
   # What does this is no helper, and is not to be found.
   unset WORKER_SSH_HELPER

@@ -17,6 +17,10 @@ mod limits;
 mod place;
 mod rigs;
 mod secrets;
+mod shell;
+#[expect(dead_code, reason = "the tests of the program use the rest of it")]
+#[path = "../program/terminal.rs"]
+mod terminal;
 mod transient;
 
 use std::process::ExitCode;
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         killed::CASES,
         limits::CASES,
         secrets::CASES,
+        shell::CASES,
         transient::CASES,
     ];
     let mut trials = Vec::new();
