@@ -87,6 +87,23 @@ impl Dockerd {
     ///
     /// If it does not come up.
     pub fn up(&mut self) -> anyhow::Result<()> {
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match self.begin() {
+                Ok(daemon) => {
+                    self.daemon = Some(daemon);
+                    return Ok(());
+                }
+                Err(error) if attempts == 0 => return Err(error),
+                // A containerd that an engine left as it was killed may hang, and
+                // the next one waits for it in vain.
+                Err(_) => self.end_containerd(),
+            }
+        }
+    }
+
+    fn begin(&self) -> anyhow::Result<Daemon> {
         let own = |name: &str| self.place.directory().join(name).display().to_string();
         let mut command = Command::new("dockerd");
         command
@@ -100,8 +117,30 @@ impl Dockerd {
         let mut daemon = Daemon::start("dockerd", &command, log, Duration::from_secs(30))?;
         let endpoint = self.endpoint();
         daemon.wait_until(Duration::from_mins(1), |_| answers(&endpoint))?;
-        self.daemon = Some(daemon);
-        Ok(())
+        Ok(daemon)
+    }
+
+    /// Ends what is left of an engine that was killed, if it still runs.
+    fn end_containerd(&self) {
+        let containerd = self.place.directory().join("exec/containerd");
+        let file = containerd.join("containerd.pid");
+        let Some(pid) = std::fs::read_to_string(&file)
+            .ok()
+            .and_then(|it| it.trim().parse().ok())
+        else {
+            return;
+        };
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let place = containerd.display().to_string();
+        // Its id may be another's by now.
+        if String::from_utf8_lossy(&line).contains(&place) {
+            #[expect(unsafe_code, reason = "kill(2) touches no memory of ours")]
+            // SAFETY: two integers go to the kernel.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+            }
+        }
+        std::fs::remove_file(file).ok();
     }
 
     /// Runs the docker client against it, and gives what it printed.
