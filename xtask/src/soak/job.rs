@@ -23,7 +23,7 @@ use super::rigs::{Rig, entries};
 use super::scripts::{SECRET, Script};
 
 /// A job that takes longer hangs: every window and limit of a soak is shorter.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// All that was seen of a job that has ended.
 #[derive(Debug)]

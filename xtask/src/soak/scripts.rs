@@ -188,6 +188,19 @@ impl Recipe {
 }
 
 impl Script {
+    /// Whether this is what arrives if the script is ended within its secret: a
+    /// beginning of one is none.
+    pub(crate) fn ends_within_secret(&self, got: &[u8]) -> bool {
+        let Some(secret) = self.secret else {
+            return false;
+        };
+        let raw = String::from_utf8_lossy(&self.raw);
+        let cut = |(length, _)| raw.get(..length).unwrap_or_default().replace(secret, MASK);
+        raw.char_indices()
+            .map(cut)
+            .any(|text| text.as_bytes() == got)
+    }
+
     /// One that runs these lines, prints this, and exits.
     fn exiting(lines: &str, output: &str, code: u8) -> Self {
         Self {
@@ -364,5 +377,8 @@ mod tests {
         let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(SECRET_VALUE);
         assert!(holds(&script.raw));
         assert!(!holds(&script.text) && !holds(&script.output));
+        assert!(script.ends_within_secret(b"before s3cret-Of"));
+        assert!(script.ends_within_secret(b"before *** after\nwhole s3c"));
+        assert!(!script.ends_within_secret(b"before s3cret-Of after"));
     }
 }
