@@ -258,3 +258,6 @@ impl Case<'_> {
         self.seen.befell.iter().copied().any(is)
     }
 }
+
+#[cfg(test)]
+mod tests;
