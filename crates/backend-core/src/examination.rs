@@ -121,12 +121,18 @@ impl Examination {
             Ok(ahead) => (ahead, "ahead of"),
             Err(behind) => (behind.duration(), "behind"),
         };
-        let seconds = difference.as_secs();
         if difference <= MOST_CLOCK_SKEW {
-            self.detail(format!("within {} s of this machine's", seconds + 1));
+            self.detail(format!(
+                "within {} s of this machine's",
+                difference.as_secs() + 1
+            ));
             return self.end(Ok(()));
         }
-        let what = format!("its clock is {seconds} s {direction} this machine's");
+        let minutes = match (difference.as_secs() + 30) / 60 {
+            1 => "a minute".to_owned(),
+            minutes => format!("{minutes} minutes"),
+        };
+        let what = format!("its clock is {minutes} {direction} this machine's");
         let hint = "set both clocks (`timedatectl set-ntp true`): certificates, and the age by which others remove what was left, go by them";
         self.end(Err(Error::new(ErrorKind::Unsuitable, what).with_hint(hint)));
     }

@@ -54,8 +54,7 @@ fn no_server() {
     let place = Place::new();
     let mut command = http(&place);
     command.env("WORKER_HTTP_TOKEN", TOKEN);
-    let nobody = format!("http://127.0.0.1:{}", testbed::free_port().unwrap());
-    insta::assert_snapshot!(shown(&place, &nobody, &mut command).0, @"
+    insta::assert_snapshot!(shown(&place, "http://127.0.0.1:1", &mut command).0, @"
     status 1
     http (HTTP (worker/1))
       Configuration:
