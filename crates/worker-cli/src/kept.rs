@@ -130,9 +130,12 @@ pub(crate) fn tell(alias: &str, reaped: &[Reaped]) {
                 "cannot remove {id} on {alias}, kept until {past}: {}",
                 Chain(error)
             ),
-            _ => say(&format!(
-                "worker: removed {id} on {alias}: kept until {past}\n"
-            )),
+            _ => {
+                forget(alias, id.as_str());
+                say(&format!(
+                    "worker: removed {id} on {alias}: kept until {past}\n"
+                ));
+            }
         }
     }
 }
@@ -159,6 +162,14 @@ fn note(alias: &str, id: &str, expires: u64) -> std::io::Result<()> {
         directory.join(format!("{alias}.{id}")),
         format!("{expires}\n"),
     )
+}
+
+/// Forgets an instance that was removed, whether it was noted or not.
+pub(crate) fn forget(alias: &str, id: &str) {
+    if let Some(directory) = directory() {
+        // None is there for most.
+        std::fs::remove_file(directory.join(format!("{alias}.{id}"))).ok();
+    }
 }
 
 /// The notes on a backend: each file, and from when on its instance goes.

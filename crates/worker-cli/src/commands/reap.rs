@@ -7,7 +7,7 @@ use worker_core::Reaped;
 
 use crate::args::ReapArguments;
 use crate::exit::{ExitStatus, FAILURE, SUCCESS};
-use crate::{providers, report};
+use crate::{kept, providers, report};
 
 /// Runs the command.
 pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus> {
@@ -45,6 +45,11 @@ pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus
         }
         if let Ok(provider) = provider {
             super::settle(&*provider).await;
+        }
+    }
+    for (backend, reaped) in &all {
+        if matches!(reaped.removal, Some(Ok(()))) {
+            kept::forget(backend.alias, reaped.found.marks.instance.as_str());
         }
     }
     for id in &arguments.instances {

@@ -34,7 +34,10 @@ fn output(command: &mut Command) -> String {
 
 /// What bash offers at the end of `line`, asked as readline asks.
 fn in_bash(line: &str) -> String {
-    let place = Place::new();
+    in_bash_at(&Place::new(), line)
+}
+
+fn in_bash_at(place: &Place, line: &str) -> String {
     let script = r#"
         source <(worker completions bash)
         complete -p worker >/dev/null || exit 1
@@ -48,7 +51,7 @@ fn in_bash(line: &str) -> String {
         _worker_complete worker "${COMP_WORDS[COMP_CWORD]}" ''
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
-    let mut bash = shell(&place, "bash").unwrap();
+    let mut bash = shell(place, "bash").unwrap();
     output(bash.args(["-c", script, "bash", line]))
 }
 
@@ -87,6 +90,29 @@ fn bash_completes_behind_an_equals_sign() {
 fn bash_takes_the_backend_of_the_configuration() {
     let local = in_bash("worker run -o dir");
     assert_eq!(local, "compopt -o nospace\ndirectory=\n");
+}
+
+#[test]
+fn bash_completes_the_instances_that_were_kept() {
+    let place = Place::new();
+    let state = place.path(".local/state/worker");
+    let mut run = place.worker();
+    run.env("WORKER_STATE_DIR", &state);
+    let kept = run
+        .args(["run", "-q", "--keep", "always", "-c", "true"])
+        .output();
+    assert!(kept.unwrap().status.success());
+    let offered = in_bash_at(&place, "worker shell w");
+    let id = offered.trim();
+    assert!(
+        place.instances().join(id).is_dir() && id.len() > 5,
+        "{offered}"
+    );
+    let mut reap = place.worker();
+    reap.env("WORKER_STATE_DIR", &state);
+    let reaped = reap.args(["reap", "-b", "local", id]).output().unwrap();
+    assert!(reaped.status.success(), "{reaped:?}");
+    assert_eq!(in_bash_at(&place, "worker shell w").trim(), "");
 }
 
 #[test]
