@@ -230,6 +230,8 @@ impl Soak {
         for option in rig.options.iter().chain(&lead) {
             worker.args(["-o", option]);
         }
+        // One that is begun with INT ignored goes on in spite of it.
+        testbed::with_default_signals(&mut worker);
         worker
     }
 

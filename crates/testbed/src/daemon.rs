@@ -200,10 +200,11 @@ impl Drop for Daemon {
 }
 
 /// Sets all signals to their default in the new process: what it ignores is
-/// ignored in all that the server starts, and test programs are started with
-/// 32 and 33 ignored (`posix_spawn` of glibc leaves them so).
+/// ignored in all that it starts, test programs are started with 32 and 33
+/// ignored (`posix_spawn` of glibc leaves them so), and what a shell begins in
+/// the background with INT and QUIT ignored.
 #[expect(unsafe_code, reason = "the C library refuses those two signals")]
-fn with_default_signals(command: &mut Command) {
+pub fn with_default_signals(command: &mut Command) {
     // SAFETY: the closure makes system calls only, with a pointer to live
     // memory that is as large as the kernel's structure.
     unsafe {

@@ -21,7 +21,7 @@ mod ssh_server;
 mod tmpfs;
 mod worker_server;
 
-pub use daemon::{Daemon, free_port};
+pub use daemon::{Daemon, free_port, with_default_signals};
 pub use need::{is_required, missing};
 pub use nginx::Nginx;
 pub use program::find_program;

@@ -204,7 +204,8 @@ impl Dice {
         match self.0.u32(0..100) {
             0..10 => Recipe::Exits { code },
             10..17 => Recipe::Dies {
-                signal: self.one_of(&[1, 2, 3, 6, 9, 11, 13, 15]).unwrap_or(9),
+                // Not QUIT: the shell of busybox ignores that.
+                signal: self.one_of(&[1, 2, 6, 9, 11, 13, 15]).unwrap_or(9),
             },
             17..27 => Recipe::Lines {
                 count: self.0.u32(1..if small { 4000 } else { 20_000 }),
