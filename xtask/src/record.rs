@@ -21,6 +21,7 @@ const SESSION: &[&str] = &[
     "worker run --hard-timeout 1s -c 'echo begun; sleep 60'; echo \"status $?\"",
     "worker run -c 'kill -SEGV $$'; echo \"status $?\"",
     "worker run --keep always -c 'echo some work > result'; worker ps",
+    "worker shell w- -- cat result </dev/null",
     "worker reap $(worker ps --json | grep -o -m 1 'w-[0-9a-f]*')",
 ];
 
