@@ -125,18 +125,15 @@ pub(crate) fn tell(alias: &str, reaped: &[Reaped]) {
     for reaped in reaped {
         let id = &reaped.found.marks.instance;
         let past = minute(reaped.found.marks.expires);
-        match &reaped.removal {
-            Some(Err(error)) => tracing::warn!(
-                "cannot remove {id} on {alias}, kept until {past}: {}",
-                Chain(error)
-            ),
-            _ => {
-                forget(alias, id.as_str());
-                say(&format!(
-                    "worker: removed {id} on {alias}: kept until {past}\n"
-                ));
-            }
+        if let Some(Err(error)) = &reaped.removal {
+            let error = Chain(error);
+            tracing::warn!("cannot remove {id} on {alias}, kept until {past}: {error}");
+            continue;
         }
+        forget(alias, id.as_str());
+        say(&format!(
+            "worker: removed {id} on {alias}: kept until {past}\n"
+        ));
     }
 }
 
