@@ -98,24 +98,28 @@ impl Hosted {
         }
     }
 
-    /// One of an earlier server. It is told to be stopping until
-    /// [`gone`](Self::gone) says otherwise, unless the earlier server knew.
+    /// One of an earlier server, with what that wrote down of its end. Without
+    /// it, it is told to be stopping until [`gone`](Self::gone) says otherwise.
     pub(crate) fn remembered(
         id: InstanceId,
         caller: String,
         request: CreateInstance,
-        end: InstanceEnd,
+        end: Option<InstanceEnd>,
         run: Option<Arc<HostedRun>>,
     ) -> Self {
         let hosted = Self::new(id, caller, request, Duration::ZERO, Duration::ZERO);
+        let state = if end.is_some() {
+            InstanceState::Gone
+        } else {
+            InstanceState::Stopping
+        };
+        let end = end.unwrap_or(InstanceEnd {
+            by: InstanceEndCause::Restart,
+            problem: None,
+        });
         hosted.ending.send_replace(Some(end.by));
-        let was_there = end.by == InstanceEndCause::Restart;
         hosted.view.send_modify(|view| {
-            view.state = if was_there {
-                InstanceState::Stopping
-            } else {
-                InstanceState::Gone
-            };
+            view.state = state;
             view.run = run.as_ref().map(|run| run.id.clone());
             view.end = Some(end);
         });

@@ -96,7 +96,7 @@ async fn remember(
         id,
         record.caller,
         record.request,
-        record.end.unwrap_or_else(restarted),
+        record.end,
         run,
     ));
     host.put(hosted.clone());

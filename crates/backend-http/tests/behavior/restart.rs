@@ -80,6 +80,32 @@ async fn a_run_is_lost_with_a_killed_server_and_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn what_one_server_removed_for_another_is_gone_for_the_third() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serving = first(&directory);
+    let provider = provider(&serving.endpoint, &[("resume-window", "60s")]);
+    let instance = ready(&*provider, "exit 0\n").await;
+    let path = format!("/v1/instances/{}", instance.id());
+    let address = serving.address();
+    let told = || crate::client::request(address, "GET", &path, &[], b"").1;
+    for _ in 0..2 {
+        serving.daemon.signal(KILL).unwrap();
+        ended(&serving).await;
+        serving = serving.plan.clone().start();
+        eventually("that it is gone", Duration::from_secs(20), || {
+            told().contains("\"gone\"")
+        })
+        .await;
+    }
+    instance.stop().await.unwrap();
+    // So there is nothing that a server would wait for as it ends.
+    serving.daemon.signal(TERM).unwrap();
+    ended(&serving).await;
+    let log = serving.daemon.log();
+    assert!(!log.contains("ending what is left"), "{log}");
+}
+
+#[tokio::test]
 async fn a_verdict_survives_a_killed_server() {
     let directory = tempfile::tempdir().unwrap();
     let serving = first(&directory);
