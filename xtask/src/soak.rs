@@ -83,7 +83,10 @@ pub(crate) fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
         .iter()
         .map(|backend| {
             let rig = Rig::start(*backend, &soak.worker);
-            rig.with_context(|| format!("cannot set up {}", backend.alias()))
+            rig.with_context(|| {
+                let alias = backend.alias();
+                format!("cannot set up {alias} (`cargo xtask test` installs what it needs)")
+            })
         })
         .collect::<anyhow::Result<_>>()?;
     let under_way = UnderWay {
