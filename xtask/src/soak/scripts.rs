@@ -227,10 +227,13 @@ impl Script {
         let (first, _) = SECRET_VALUE.split_at(9);
         let lines = format!(
             "printf 'before %s' \"{first}\"\nsleep {}\n\
-             printf '%s after\\n' \"${{{SECRET}#?????????}}\"\necho \"whole ${SECRET}.\"",
+             printf '%s after\\n' \"${{{SECRET}#?????????}}\"\necho \"whole ${SECRET}.\"\n\
+             printf 'end %.5s' \"${SECRET}\"",
             seconds(pause_ms)
         );
-        let output = format!("before {MASK} after\nwhole {MASK}.\n");
+        // What could be the beginning of a secret is held back until the end.
+        let (held, _) = SECRET_VALUE.split_at(5);
+        let output = format!("before {MASK} after\nwhole {MASK}.\nend {held}");
         let raw = output.replace(MASK, SECRET_VALUE);
         Self {
             raw: raw.into_bytes(),
