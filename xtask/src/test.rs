@@ -19,7 +19,8 @@ pub(crate) struct TestArguments {
 /// Sets up, and runs every test.
 pub(crate) fn test(arguments: &TestArguments) -> anyhow::Result<()> {
     setup::set_up(&arguments.require)?;
-    run(cargo()
+    let mut tests = cargo();
+    tests
         .args([
             "test",
             "--workspace",
@@ -29,7 +30,10 @@ pub(crate) fn test(arguments: &TestArguments) -> anyhow::Result<()> {
             "--",
         ])
         .args(&arguments.rest)
-        .env("WORKER_TEST_REQUIRE", arguments.require.join(",")))?;
+        .env("WORKER_TEST_REQUIRE", arguments.require.join(","));
+    // Begun in the background of a shell, all tests would ignore INT.
+    testbed::with_default_signals(&mut tests);
+    run(&mut tests)?;
     say("all tests passed");
     Ok(())
 }

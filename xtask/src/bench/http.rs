@@ -83,7 +83,7 @@ impl Server {
 
     /// Has an instance `kept` run the script to its end.
     fn keep(&self, script: &Path) -> anyhow::Result<()> {
-        let path = "/v1/instances/kept";
+        let path = &self.kept();
         self.answer(path, &["-X", "PUT", "-d", r#"{"lease_s":3600}"#])?;
         let bytes = format!("@{}", script.display());
         self.until(|server| {
@@ -96,6 +96,11 @@ impl Server {
         let run = format!("{path}/runs/it");
         self.answer(&run, &["-X", "PUT", "-d", "{}"])?;
         self.until(|server| Ok(server.answer(&run, &[])?.contains("\"ended\"")))
+    }
+
+    /// The path of an instance that no other server on this machine has.
+    fn kept(&self) -> String {
+        format!("/v1/instances/kept-{}", self.daemon.pid())
     }
 
     fn until(&self, done: impl Fn(&Self) -> anyhow::Result<bool>) -> anyhow::Result<()> {
@@ -123,8 +128,10 @@ fn output(server: &Server, runs: usize) -> anyhow::Result<Figure> {
     )?;
     server.keep(&much)?;
     let last = OUTPUT - CHUNK;
-    let fetch =
-        format!("/v1/instances/kept/runs/it/output?offset=[0-{last}:{CHUNK}]&limit={CHUNK}");
+    let fetch = format!(
+        "{}/runs/it/output?offset=[0-{last}:{CHUNK}]&limit={CHUNK}",
+        server.kept()
+    );
     let measured = interleaved(
         runs,
         || {

@@ -17,7 +17,9 @@ w_make_base() {
   until [ -d "$w_base" ] && [ -O "$w_base" ] && [ ! -L "$w_base" ]; do
     w_try=$((w_try + 1)) w_error=''
     mkdir "$w_base" 2>/dev/null || [ -d "$w_base" ] || w_error=$(mkdir -p "$w_base" 2>&1)
-    [ "$w_try" -lt 10 ] || w_fail "directory ${w_error:-$w_base is not a directory of this account}"
+    [ "$w_try" -lt 20 ] || w_fail "directory ${w_error:-$w_base is not a directory of this account}"
+    # Where many come and go, not all at the same pace.
+    if [ "$w_try" -gt 3 ]; then sleep 0.05 2>/dev/null || sleep 1; fi
   done
 }
 
