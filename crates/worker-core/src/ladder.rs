@@ -1,6 +1,6 @@
 //! How a run is watched, and how it is ended: note, TERM, grace, KILL, stop.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use backend_core::{Chain, ErrorKind, Instance, Result, RunResult, Signal};
@@ -12,6 +12,8 @@ use crate::{Cancel, CancelCause, EventKind, EventLog, Limit, Limits};
 const LISTING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long sending a signal may take.
 const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may still take once the run has ended.
+const LATE_SIGNAL_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a run may take to return after KILL, beside its drain window.
 pub(crate) const END_PATIENCE: Duration = Duration::from_secs(5);
 /// The same where the job is to end at once.
@@ -118,19 +120,26 @@ impl Watch<'_> {
     }
 
     async fn end(&self, mut run: Running<'_>) -> (Option<Result<RunResult>>, bool) {
-        let graceful = async {
-            if self.send(Signal::TERM).await {
-                tokio::time::sleep(self.limits.grace).await;
-            }
-        };
         tokio::select! {
             biased;
-            result = &mut run => return (Some(result), false),
             () = self.cancel.urgent() => {}
-            () = graceful => {}
+            sent = self.send_during(&mut run, Signal::TERM) => match sent {
+                Err(result) => return (Some(result), false),
+                Ok(false) => {}
+                Ok(true) => tokio::select! {
+                    biased;
+                    result = &mut run => return (Some(result), false),
+                    () = self.cancel.urgent() => {}
+                    () = tokio::time::sleep(self.limits.grace) => {}
+                },
+            },
         }
+        let sent = match self.send_during(&mut run, Signal::KILL).await {
+            Err(result) => return (Some(result), false),
+            Ok(sent) => sent,
+        };
         let forceful = async {
-            if self.send(Signal::KILL).await {
+            if sent {
                 self.killed_for_long().await;
             }
             // The script is dead, and its output goes nowhere: the run has to
@@ -166,6 +175,31 @@ impl Watch<'_> {
         tokio::select! {
             () = tokio::time::sleep(self.limits.drain + END_PATIENCE) => {}
             () = urgent => {}
+        }
+    }
+
+    /// Sends a signal while the run goes on; gives what [`send`](Self::send)
+    /// says, or else how the run has ended meanwhile.
+    async fn send_during(
+        &self,
+        run: &mut Running<'_>,
+        signal: Signal,
+    ) -> std::result::Result<bool, Result<RunResult>> {
+        // To a run that has ended already nothing is sent.
+        tokio::select! {
+            biased;
+            result = &mut *run => return Err(result),
+            () = std::future::ready(()) => {}
+        }
+        let mut sending = pin!(self.send(signal));
+        tokio::select! {
+            biased;
+            result = run => {
+                // It may have ended of this very signal, which is told of.
+                tokio::time::timeout(LATE_SIGNAL_PATIENCE, sending).await.ok();
+                Err(result)
+            }
+            sent = &mut sending => Ok(sent),
         }
     }
 
