@@ -343,7 +343,13 @@ async fn outcome(exec: &Exec, container: &Container) -> Outcome {
     let deadline = Instant::now() + SAYS_WITHIN;
     let code = loop {
         match exec.exit_code().await {
-            Ok(Some(code)) => break i32::try_from(code).unwrap_or(-1),
+            Ok(Some(code)) => {
+                let Ok(code) = i32::try_from(code) else {
+                    let error = EngineError::Missing("a code that a process can exit with");
+                    return lost(LossCause::StatusMissing, &error);
+                };
+                break code;
+            }
             Err(error) if error.is_gone() => return gone(),
             Err(error) if Instant::now() >= deadline => {
                 return lost(LossCause::Connection, &error);

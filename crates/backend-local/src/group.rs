@@ -47,16 +47,16 @@ impl Group {
             }
     }
 
-    /// Makes it and sets its limits.
-    pub(crate) fn create(&self, plan: &GroupPlan) -> Result<(), Failure> {
-        let failed = |path: &Path, source| Failure::Cgroup {
-            path: path.to_owned(),
-            source,
-        };
+    /// Makes it; an error if it is there.
+    pub(crate) fn make(&self) -> Result<(), Failure> {
+        fs::create_dir(&self.path).map_err(|source| failed(&self.path, source))
+    }
+
+    /// Sets its limits.
+    pub(crate) fn limit(&self, plan: &GroupPlan) -> Result<(), Failure> {
         if self.version == Version::V2 {
             hand_down(plan).map_err(|source| failed(&plan.parent, source))?;
         }
-        fs::create_dir(&self.path).map_err(|source| failed(&self.path, source))?;
         for (file, text) in plan
             .limits
             .iter()
@@ -150,6 +150,13 @@ impl Group {
         text.lines()
             .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
             .unwrap_or(0)
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> Failure {
+    Failure::Cgroup {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -16,7 +16,7 @@ use std::ptr;
 
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::child_setup::ChildSetup;
 use crate::error::Failure;
@@ -63,7 +63,12 @@ impl NewProcess {
         // Ours must be closed, or it never ends.
         drop(report);
         let mut number = Vec::new();
-        File::from(failure).read_to_end(&mut number)?;
+        if let Err(error) = File::from(failure).read_to_end(&mut number) {
+            // Nobody knows what it is by now, and nobody would own it.
+            kill_process(pid, Signal::KILL).ok();
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED).ok();
+            return Err(error);
+        }
         if number.is_empty() {
             return Ok(pid);
         }

@@ -123,7 +123,10 @@ impl Place {
             layout,
             containment: Containment::new(id.clone(), groups.clone()),
         };
-        let furnish = || {
+        // Of these only is anything removed if the start fails: one that was
+        // there is another instance's, with what runs in it.
+        let mut created = Vec::new();
+        let mut furnish = || {
             let layout = &remains.layout;
             // First of all: from here on it can be found.
             let record = Record {
@@ -142,15 +145,22 @@ impl Place {
                 base::make(&directory)
                     .map_err(|source| Failure::file("make", directory, source))?;
             }
-            plans
-                .iter()
-                .zip(&groups)
-                .try_for_each(|(plan, group)| group.create(plan))
+            for (plan, group) in plans.iter().zip(&groups) {
+                group.make()?;
+                created.push(group);
+                group.limit(plan)?;
+            }
+            Ok(())
         };
         match furnish() {
             Ok(()) => Ok(remains),
             Err(failure) => {
-                if let Err(error) = remains.remove(None) {
+                for group in created {
+                    if let Err(error) = group.remove() {
+                        tracing::warn!(%error, "a start that failed left a cgroup");
+                    }
+                }
+                if let Err(error) = remains.remove_files() {
                     tracing::warn!(%error, "a start that failed left something");
                 }
                 Err(failure)

@@ -33,6 +33,11 @@ impl Remains {
         self.containment
             .clear(leader, deadline)
             .map_err(Failure::Leftover)?;
+        self.remove_files()
+    }
+
+    /// Removes the files of an instance in which nothing runs. Blocks.
+    pub(crate) fn remove_files(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + FILES_GO_WITHIN;
         let job = self.layout.job();
         tree::remove(&job, deadline)
