@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use backend_core::{Chain, ErrorKind, ProviderExt, StartAttributes};
+use backend_core::{Chain, ErrorKind, ProviderExt, RunOptions, StartAttributes, StartContext};
 use testbed::Tmpfs;
 
 use crate::support::{Fixture, provider_in};
@@ -162,4 +162,24 @@ async fn the_same_id_twice_is_refused_and_the_first_lives() {
     assert_eq!(result.exit_code(), Some(8));
     first.stop().await.unwrap();
     fixture.assert_empty();
+}
+
+#[tokio::test]
+async fn one_of_the_same_id_elsewhere_is_left_alone_by_a_start_that_fails() {
+    let (here, there) = (Fixture::new(), Fixture::new());
+    let (attributes, context) = (StartAttributes::default(), StartContext::new());
+    let first = here.provider.start(&attributes, &context).await.unwrap();
+    first.upload_script(b"sleep 1; exit 7").await.unwrap();
+    let options = RunOptions::default();
+    let mut output = Vec::new();
+    let (result, second) = tokio::join!(
+        first.run_script(&options, &mut output),
+        there.provider.start(&attributes, &context)
+    );
+    assert_eq!(result.unwrap().exit_code(), Some(7));
+    // Without cgroups both can be there.
+    if let Ok(second) = second {
+        second.stop().await.unwrap();
+    }
+    first.stop().await.unwrap();
 }
