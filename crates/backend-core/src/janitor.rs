@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -85,57 +84,9 @@ impl fmt::Debug for Janitor {
     }
 }
 
-/// A stop that is done once, whoever asks, however often.
-///
-/// Callers take turns: after a success every later one succeeds at once, after
-/// a failure the next one tries again.
-#[derive(Debug, Default)]
-pub struct Once {
-    done: Mutex<bool>,
-}
-
-impl Once {
-    /// Not done yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Runs `work` unless it has succeeded before.
-    ///
-    /// # Cancel safety
-    ///
-    /// `work` runs on a task of the janitor: a caller that goes away does not
-    /// end it.
-    pub async fn run<W>(self: &Arc<Self>, janitor: &Janitor, work: W) -> Result<()>
-    where
-        W: Future<Output = Result<()>> + Send + 'static,
-    {
-        let once = self.clone();
-        let (sender, receiver) = oneshot::channel();
-        janitor.spawn(async move {
-            let mut done = once.done.lock().await;
-            let result = if *done { Ok(()) } else { work.await };
-            *done = result.is_ok();
-            drop(done);
-            // Nobody may be waiting any more; the work is done all the same.
-            sender.send(result).ok();
-        });
-        receiver.await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Leftover,
-                "the runtime ended before the instance was removed",
-            ))
-        })
-    }
-
-    /// Whether it has succeeded, or is being tried right now.
-    pub fn begun(&self) -> bool {
-        self.done.try_lock().map_or(true, |done| *done)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
@@ -158,30 +109,5 @@ mod tests {
         assert_eq!(undone.load(Ordering::SeqCst), 0);
         janitor.settle().await;
         assert_eq!(undone.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_stop_succeeds_once_and_failures_are_tried_again() {
-        let (janitor, once) = (Janitor::new(), Arc::new(Once::new()));
-        let tries = Arc::new(AtomicU32::new(0));
-        let attempt = |fails: bool| {
-            let tries = tries.clone();
-            async move {
-                tries.fetch_add(1, Ordering::SeqCst);
-                if fails {
-                    Err(Error::new(ErrorKind::Leftover, "still there"))
-                } else {
-                    Ok(())
-                }
-            }
-        };
-        assert!(once.run(&janitor, attempt(true)).await.is_err());
-        let both = (
-            once.run(&janitor, attempt(false)),
-            once.run(&janitor, attempt(false)),
-        );
-        let (first, second) = tokio::join!(both.0, both.1);
-        assert!(first.is_ok() && second.is_ok() && once.begun());
-        assert_eq!(tries.load(Ordering::SeqCst), 2);
     }
 }

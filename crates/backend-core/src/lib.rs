@@ -70,6 +70,7 @@ mod owner;
 mod progress;
 mod provider;
 mod registry;
+mod removal;
 mod script_slot;
 mod shell;
 mod signal;
@@ -88,7 +89,7 @@ pub use error::{Chain, Error, ErrorKind, Operation, Result};
 pub use examination::{Candidate, Examination, Examined, MOST_CLOCK_SKEW, Verdict};
 pub use id::{InstanceId, InvalidId};
 pub use instance::{DEFAULT_DRAIN_WINDOW, Instance, RunOptions};
-pub use janitor::{Janitor, Once};
+pub use janitor::Janitor;
 pub use marks::{Found, FoundState, Marks, unix_seconds};
 pub use options::{
     ByteSize, Family, Kind, OptionField, OptionSpec, OptionValue, Options, Problem, Problems,
@@ -99,6 +100,7 @@ pub use owner::{OwnerId, state_directory};
 pub use progress::{Phase, Progress, ProgressReporter, ProgressSink};
 pub use provider::Provider;
 pub use registry::{Backend, backend, backends, new_provider};
+pub use removal::Removal;
 pub use script_slot::ScriptSlot;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use shell::{SHELL_LINE, ShellOptions, ShellStreams, Terminal, TerminalSize};

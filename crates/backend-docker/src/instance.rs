@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Chain, Instance, InstanceId, Janitor, Once, Operation, OutputSink, Result, RunOptions,
-    RunResult, Signal,
+    Instance, InstanceId, Janitor, Operation, OutputSink, Removal, Result, RunOptions, RunResult,
+    Signal,
 };
 
 use crate::error::Failure;
@@ -19,13 +19,13 @@ use crate::run::{Conditions, run};
 pub(crate) struct DockerInstance {
     image: String,
     startup_duration: Duration,
-    /// Meant to outlive this process: then a drop removes nothing.
+    /// Meant to outlive this process.
     kept: bool,
     reconnect_window: Duration,
     /// What its gate does once the script has ended, unless it is kept.
     then: Then,
     janitor: Janitor,
-    stopped: Arc<Once>,
+    removal: Removal,
     job: Arc<Job>,
 }
 
@@ -42,6 +42,11 @@ pub(crate) struct Parts {
 
 impl DockerInstance {
     pub(crate) fn new(parts: Parts) -> Self {
+        let job = Arc::new(parts.job);
+        let removed = job.clone();
+        let remove = move || removed.clone().stop();
+        let mut removal = Removal::new(job.id.clone(), parts.janitor.clone(), remove);
+        removal.hand_over(parts.kept);
         Self {
             image: parts.image,
             startup_duration: parts.startup_duration,
@@ -49,8 +54,8 @@ impl DockerInstance {
             reconnect_window: parts.reconnect_window,
             then: parts.then,
             janitor: parts.janitor,
-            stopped: Arc::new(Once::new()),
-            job: Arc::new(parts.job),
+            removal,
+            job,
         }
     }
 
@@ -107,26 +112,6 @@ impl Instance for DockerInstance {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.stopped
-            .run(&self.janitor, self.job.clone().stop())
-            .await
-    }
-}
-
-impl Drop for DockerInstance {
-    fn drop(&mut self) {
-        if self.stopped.begun() || self.kept {
-            return;
-        }
-        let id = self.job.id.clone();
-        tracing::warn!(instance = %id, "an instance was dropped without stop; it is stopped now");
-        let (stopped, janitor) = (self.stopped.clone(), self.janitor.clone());
-        let stop = self.job.clone().stop();
-        self.janitor.spawn(async move {
-            if let Err(error) = stopped.run(&janitor, stop).await {
-                let error = Chain(&error);
-                tracing::warn!(instance = %id, %error, "cannot remove a dropped instance");
-            }
-        });
+        self.removal.stop().await
     }
 }

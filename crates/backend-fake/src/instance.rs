@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Instance, InstanceId, Janitor, LossCause, Once, Operation, OutputSink, Result, RunOptions,
+    Instance, InstanceId, Janitor, LossCause, Operation, OutputSink, Removal, Result, RunOptions,
     RunResult, Signal,
 };
 
 use crate::error::FakeError;
-use crate::place::{Place, Removal, Signals, Slot, State};
+use crate::place::{Place, Removed, Signals, Slot, State};
 use crate::run::Simulation;
 
 /// The handle of one simulated instance.
@@ -18,29 +18,27 @@ use crate::run::Simulation;
 pub(crate) struct FakeInstance {
     slot: Arc<Slot>,
     place: Arc<Place>,
-    janitor: Janitor,
-    stop: Arc<Once>,
+    removal: Removal,
     startup_duration: Duration,
-    /// Whether it was handed over: one that never was is no loss to warn of.
-    ready: bool,
 }
 
 impl FakeInstance {
     pub(crate) fn new(slot: Arc<Slot>, place: Arc<Place>, janitor: Janitor) -> Self {
+        let id = slot.marks.instance.clone();
+        let removed = (slot.clone(), place.clone());
+        let remove = move || remove(removed.0.clone(), removed.1.clone());
         Self {
             slot,
             place,
-            janitor,
-            stop: Arc::new(Once::new()),
+            removal: Removal::new(id, janitor, remove),
             startup_duration: Duration::ZERO,
-            ready: false,
         }
     }
 
     /// It can take a script.
     pub(crate) fn is_ready(&mut self, startup_duration: Duration) {
         self.startup_duration = startup_duration;
-        self.ready = true;
+        self.removal.hand_over(false);
     }
 
     /// Its start has failed: it is removed.
@@ -51,21 +49,21 @@ impl FakeInstance {
     fn error(&self, error: FakeError) -> backend_core::Error {
         error.into_error(Some(&self.slot.marks.instance))
     }
+}
 
-    /// What is done to remove it, once.
-    fn removal(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        let (slot, place) = (self.slot.clone(), self.place.clone());
-        async move {
-            if place.options.stop_hang {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(place.options.stop_duration).await;
-            match place.remove(&slot.marks, LossCause::Stopped) {
-                Removal::Gone => Ok(()),
-                Removal::Failed => {
-                    Err(FakeError::Stop(Operation::Stop).into_error(Some(&slot.marks.instance)))
-                }
-            }
+/// What is done to remove an instance. Of one that is gone nothing is left.
+async fn remove(slot: Arc<Slot>, place: Arc<Place>) -> Result<()> {
+    if matches!(slot.state(), State::Gone(_)) {
+        return Ok(());
+    }
+    if place.options.stop_hang {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(place.options.stop_duration).await;
+    match place.remove(&slot.marks, LossCause::Stopped) {
+        Removed::Gone => Ok(()),
+        Removed::Failed => {
+            Err(FakeError::Stop(Operation::Stop).into_error(Some(&slot.marks.instance)))
         }
     }
 }
@@ -171,24 +169,7 @@ impl Instance for FakeInstance {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.stop.run(&self.janitor, self.removal()).await
-    }
-}
-
-impl Drop for FakeInstance {
-    fn drop(&mut self) {
-        if matches!(self.slot.state(), State::Gone(_)) || self.stop.begun() {
-            return;
-        }
-        if self.ready {
-            tracing::warn!(instance = %self.id(), "an instance was dropped without stop; it is removed");
-        }
-        let (stop, janitor, removal) = (self.stop.clone(), self.janitor.clone(), self.removal());
-        self.janitor.spawn(async move {
-            if let Err(error) = stop.run(&janitor, removal).await {
-                tracing::warn!(error = %backend_core::Chain(&error), "an instance is left behind");
-            }
-        });
+        self.removal.stop().await
     }
 }
 

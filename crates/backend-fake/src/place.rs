@@ -65,7 +65,7 @@ impl Signals {
 
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Removal {
+pub(crate) enum Removed {
     /// It is gone, now or since before.
     Gone,
     /// It failed, as it was told to.
@@ -109,19 +109,19 @@ impl Place {
 
     /// Takes an instance away. One that only has the same id stays: what was
     /// meant is gone then.
-    pub(crate) fn remove(&self, marks: &Marks, why: LossCause) -> Removal {
+    pub(crate) fn remove(&self, marks: &Marks, why: LossCause) -> Removed {
         let mut slots = lock(&self.slots);
         match slots.get(&marks.instance) {
             Some(slot) if slot.marks == *marks => {
                 if slot.fails_to_stop() {
-                    return Removal::Failed;
+                    return Removed::Failed;
                 }
                 slot.state.send_replace(State::Gone(why));
                 lock(&slot.permit).take();
                 slots.remove(&marks.instance);
-                Removal::Gone
+                Removed::Gone
             }
-            _ => Removal::Gone,
+            _ => Removed::Gone,
         }
     }
 }

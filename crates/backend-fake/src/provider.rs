@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::FakeOptions;
 use crate::error::FakeError;
 use crate::instance::FakeInstance;
-use crate::place::{Place, Removal};
+use crate::place::{Place, Removed};
 
 /// A provider of simulated instances. They are in its memory only: no other
 /// provider finds them.
@@ -99,8 +99,8 @@ impl Provider for FakeProvider {
     async fn remove(&self, found: &Found) -> Result<()> {
         let marks = &found.marks;
         match self.shared.place.remove(marks, LossCause::InstanceGone) {
-            Removal::Gone => Ok(()),
-            Removal::Failed => {
+            Removed::Gone => Ok(()),
+            Removed::Failed => {
                 Err(FakeError::Stop(Operation::Remove).into_error(Some(&marks.instance)))
             }
         }

@@ -1,12 +1,12 @@
 //! An instance behind a server, and the promise that it does not leak.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Capability, Chain, Error, Instance, InstanceId, Janitor, Once, Operation,
-    OutputSink, Result, RunOptions, RunResult, Signal,
+    Capabilities, Capability, Chain, Error, Instance, InstanceId, Janitor, Operation, OutputSink,
+    Removal, Result, RunOptions, RunResult, Signal,
 };
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -27,23 +27,24 @@ const PLANE_STOPS: Duration = Duration::from_secs(20);
 /// The handle of one instance behind a server.
 #[derive(Debug)]
 pub(crate) struct HttpInstance {
-    id: InstanceId,
-    remote: Arc<Remote>,
+    held: Arc<Held>,
     capabilities: Capabilities,
-    lease: Duration,
-    stages: Arc<Stages>,
-    stopped: Arc<Once>,
-    janitor: Janitor,
-    /// Renews the lease until it is taken away.
-    renewal: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
-    /// Where script and run go, if not to the server.
-    plane: Option<Arc<dyn Instance>>,
+    removal: Removal,
     image: Option<String>,
     startup_duration: Duration,
-    /// Whether it was handed over: one that never was is no loss to warn of.
-    ready: bool,
-    /// Meant to outlive this process: then a drop removes nothing.
-    kept: bool,
+}
+
+/// What the removal needs as well.
+#[derive(Debug)]
+struct Held {
+    id: InstanceId,
+    remote: Arc<Remote>,
+    lease: Duration,
+    stages: Stages,
+    /// Renews the lease until it is taken away.
+    renewal: Mutex<Option<AbortOnDropHandle<()>>>,
+    /// Where script and run go, if not to the server.
+    plane: OnceLock<Arc<dyn Instance>>,
 }
 
 impl HttpInstance {
@@ -57,20 +58,22 @@ impl HttpInstance {
         janitor: Janitor,
     ) -> Self {
         let renewal = crate::lease::keep(remote.clone(), id.clone(), lease);
-        Self {
+        let held = Arc::new(Held {
             id,
             remote,
-            capabilities,
             lease,
-            stages: Arc::default(),
-            stopped: Arc::new(Once::new()),
-            janitor,
-            renewal: Arc::new(Mutex::new(Some(renewal))),
-            plane: None,
+            stages: Stages::default(),
+            renewal: Mutex::new(Some(renewal)),
+            plane: OnceLock::new(),
+        });
+        let removed = held.clone();
+        let removal = move || removed.clone().remove();
+        Self {
+            removal: Removal::new(held.id.clone(), janitor, removal),
+            held,
+            capabilities,
             image: None,
             startup_duration: Duration::ZERO,
-            ready: false,
-            kept: false,
         }
     }
 
@@ -79,17 +82,20 @@ impl HttpInstance {
         let said = document.timings.startup_ms.map(Duration::from_millis);
         self.startup_duration = said.map_or(took, |said| said.min(took));
         self.image = document.image;
-        self.ready = true;
-        self.kept = kept;
+        self.removal.hand_over(kept);
     }
 
     /// Script and run go to a machine that the service has handed out.
-    pub(crate) fn goes_over(&mut self, plane: Arc<dyn Instance>) {
-        self.plane = Some(plane);
+    pub(crate) fn goes_over(&self, plane: Arc<dyn Instance>) {
+        self.held.plane.set(plane).ok();
+    }
+
+    fn plane(&self) -> Option<&Arc<dyn Instance>> {
+        self.held.plane.get()
     }
 
     fn failed(&self, operation: Operation) -> impl Fn(HttpError) -> Error {
-        move |error| error.into_error(operation, Some(&self.id))
+        move |error| error.into_error(operation, Some(&self.held.id))
     }
 
     /// Begins the run.
@@ -110,13 +116,13 @@ impl HttpInstance {
             drain_ms: Some(u32::try_from(options.drain_window.as_millis()).unwrap_or(u32::MAX)),
             ..CreateRun::default()
         };
-        let call = Call::begin(&self.id, run, &body);
-        let mut patience = self.remote.patience();
+        let call = Call::begin(&self.held.id, run, &body);
+        let mut patience = self.held.remote.patience();
         // Once one attempt may have had its effect, a later one that surely
         // had none proves nothing.
         let mut doubt = false;
         loop {
-            let Err(error) = self.remote.call(&call).await else {
+            let Err(error) = self.held.remote.call(&call).await else {
                 return Ok(Ok(()));
             };
             doubt |= !error.had_no_effect();
@@ -129,36 +135,33 @@ impl HttpInstance {
             }
         }
     }
+}
 
-    /// What is done to remove it, once.
-    fn removal(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        let (remote, id, lease) = (self.remote.clone(), self.id.clone(), self.lease);
-        let (renewal, stages) = (self.renewal.clone(), self.stages.clone());
-        let plane = self.plane.clone();
-        async move {
-            stages.stop();
-            if let Some(plane) = plane {
-                // The service deletes the machine, whatever is left on it.
-                if let Ok(Err(error)) = timeout(PLANE_STOPS, plane.stop()).await {
-                    tracing::debug!(instance = %id, error = %Chain(&error), "the machine is not tidy");
-                }
+impl Held {
+    /// What is done to remove it.
+    async fn remove(self: Arc<Self>) -> Result<()> {
+        let Self { id, remote, .. } = &*self;
+        self.stages.stop();
+        if let Some(plane) = self.plane.get() {
+            // The service deletes the machine, whatever is left on it.
+            if let Ok(Err(error)) = timeout(PLANE_STOPS, plane.stop()).await {
+                tracing::debug!(instance = %id, error = %Chain(&error), "the machine is not tidy");
             }
-            let removed = start::remove(&remote, &id).await;
-            // Without it the lease ends what could not be removed.
-            renewal
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            removed.map_err(|source| {
-                let endpoint = remote.endpoint.to_string();
-                let left = HttpError::Left {
-                    endpoint,
-                    lease,
-                    source,
-                };
-                left.into_error(Operation::Stop, Some(&id))
-            })
         }
+        let removed = start::remove(remote, id).await;
+        // Without it the lease ends what could not be removed.
+        self.renewal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        removed.map_err(|source| {
+            let left = HttpError::Left {
+                endpoint: remote.endpoint.to_string(),
+                lease: self.lease,
+                source,
+            };
+            left.into_error(Operation::Stop, Some(id))
+        })
     }
 }
 
@@ -174,7 +177,7 @@ fn never_began(error: &CallError) -> bool {
 #[async_trait]
 impl Instance for HttpInstance {
     fn id(&self) -> &InstanceId {
-        &self.id
+        &self.held.id
     }
 
     fn image_name(&self) -> Option<&str> {
@@ -186,14 +189,14 @@ impl Instance for HttpInstance {
     }
 
     async fn upload_script(&self, script: &[u8]) -> Result<()> {
-        if let Some(plane) = &self.plane {
+        if let Some(plane) = self.plane() {
             return plane.upload_script(script).await;
         }
         let failed = self.failed(Operation::Upload);
-        let upload = self.stages.upload().map_err(&failed)?;
+        let upload = self.held.stages.upload().map_err(&failed)?;
         let key = RunId::random();
-        let call = Call::upload(&self.id, Bytes::copy_from_slice(script), key.as_str());
-        match self.remote.persist(&call).await {
+        let call = Call::upload(&self.held.id, Bytes::copy_from_slice(script), key.as_str());
+        match self.held.remote.persist(&call).await {
             Ok(_) => {
                 upload.settle(true);
                 Ok(())
@@ -212,23 +215,23 @@ impl Instance for HttpInstance {
         options: &RunOptions,
         sink: &mut dyn OutputSink,
     ) -> Result<RunResult> {
-        if let Some(plane) = &self.plane {
+        if let Some(plane) = self.plane() {
             return plane.run_script(options, sink).await;
         }
         let failed = self.failed(Operation::Run);
         let run = RunId::random();
-        self.stages.begin(&run).map_err(&failed)?;
-        let follow = Follow::new(&self.remote, &self.id, &run);
-        let asked = || self.stages.is_stopped();
+        self.held.stages.begin(&run).map_err(&failed)?;
+        let follow = Follow::new(&self.held.remote, &self.held.id, &run);
+        let asked = || self.held.stages.is_stopped();
         let result = match self.begin(&run, options).await {
             Ok(Ok(())) => follow.to_the_end(sink, asked).await,
             Ok(Err(error)) => Ok(Follow::lost(&error, asked())),
             Err(error) => {
-                self.stages.never_began();
+                self.held.stages.never_began();
                 return Err(failed(error));
             }
         };
-        self.stages.ended();
+        self.held.stages.ended();
         result.map_err(|problem| failed(CallError::Problem(Box::new(problem)).into()))
     }
 
@@ -236,15 +239,15 @@ impl Instance for HttpInstance {
         if !self.capabilities.has(Capability::Signals) {
             return Err(Error::unsupported(Capability::Signals));
         }
-        if let Some(plane) = &self.plane {
+        if let Some(plane) = self.plane() {
             return plane.signal(signal).await;
         }
         let failed = self.failed(Operation::Signal);
-        let Some(run) = self.stages.running().map_err(&failed)? else {
+        let Some(run) = self.held.stages.running().map_err(&failed)? else {
             return Ok(());
         };
-        let call = Call::signal(&self.id, &run, signal);
-        match self.remote.persist(&call).await {
+        let call = Call::signal(&self.held.id, &run, signal);
+        match self.held.remote.persist(&call).await {
             Ok(_) => Ok(()),
             Err(error) => Err(failed(error.into())),
         }
@@ -254,11 +257,11 @@ impl Instance for HttpInstance {
         if !self.capabilities.has(Capability::ListsProcesses) {
             return Err(Error::unsupported(Capability::ListsProcesses));
         }
-        if let Some(plane) = &self.plane {
+        if let Some(plane) = self.plane() {
             return plane.processes().await;
         }
         // Within seconds, or not at all.
-        let listed = self.remote.call(&Call::processes(&self.id)).await;
+        let listed = self.held.remote.call(&Call::processes(&self.held.id)).await;
         let listed = listed.and_then(|reply| reply.json::<ProcessesDocument>());
         match listed {
             Ok(document) => Ok(document.processes),
@@ -267,25 +270,6 @@ impl Instance for HttpInstance {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.stopped.run(&self.janitor, self.removal()).await
-    }
-}
-
-impl Drop for HttpInstance {
-    fn drop(&mut self) {
-        if self.stopped.begun() || self.kept {
-            return;
-        }
-        if self.ready {
-            tracing::warn!(instance = %self.id, "an instance was dropped without stop; it is removed");
-        }
-        let (stopped, janitor, removal) =
-            (self.stopped.clone(), self.janitor.clone(), self.removal());
-        let id = self.id.clone();
-        self.janitor.spawn(async move {
-            if let Err(error) = stopped.run(&janitor, removal).await {
-                tracing::warn!(instance = %id, error = %Chain(&error), "cannot remove a dropped instance");
-            }
-        });
+        self.removal.stop().await
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backend_core::{
-    Chain, Instance, InstanceId, Janitor, Once, Operation, OutputSink, Result, RunOptions,
-    RunResult, Signal,
+    Instance, InstanceId, Janitor, Operation, OutputSink, Removal, Result, RunOptions, RunResult,
+    Signal,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +22,7 @@ use crate::stage::Stages;
 #[derive(Debug)]
 pub(crate) struct LocalInstance {
     startup_duration: Duration,
-    janitor: Janitor,
-    stopped: Arc<Once>,
+    removal: Removal,
     job: Arc<Job>,
 }
 
@@ -40,19 +39,23 @@ pub(crate) struct Parts {
 
 impl LocalInstance {
     pub(crate) fn new(parts: Parts) -> Self {
+        let job = Arc::new(Job {
+            id: parts.id,
+            options: parts.options,
+            account: parts.account,
+            remains: parts.remains,
+            stages: Stages::new(),
+            kept: parts.kept,
+            stopping: CancellationToken::new(),
+        });
+        let removed = job.clone();
+        let remove = move || removed.clone().stop();
+        let mut removal = Removal::new(job.id.clone(), parts.janitor, remove);
+        removal.hand_over(parts.kept);
         Self {
             startup_duration: parts.began.elapsed(),
-            janitor: parts.janitor,
-            stopped: Arc::new(Once::new()),
-            job: Arc::new(Job {
-                id: parts.id,
-                options: parts.options,
-                account: parts.account,
-                remains: parts.remains,
-                stages: Stages::new(),
-                kept: parts.kept,
-                stopping: CancellationToken::new(),
-            }),
+            removal,
+            job,
         }
     }
 
@@ -110,27 +113,6 @@ impl Instance for LocalInstance {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.stopped
-            .run(&self.janitor, self.job.clone().stop())
-            .await
-    }
-}
-
-impl Drop for LocalInstance {
-    fn drop(&mut self) {
-        // One that is kept outlives this process.
-        if self.stopped.begun() || self.job.kept {
-            return;
-        }
-        let id = self.job.id.clone();
-        tracing::warn!(instance = %id, "an instance was dropped without stop; it is stopped now");
-        let (stopped, janitor) = (self.stopped.clone(), self.janitor.clone());
-        let stop = self.job.clone().stop();
-        self.janitor.spawn(async move {
-            if let Err(error) = stopped.run(&janitor, stop).await {
-                let error = Chain(&error);
-                tracing::warn!(instance = %id, %error, "cannot remove a dropped instance");
-            }
-        });
+        self.removal.stop().await
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backend_core::{
-    Chain, Instance, InstanceId, Janitor, Once, Operation, OutputSink, Result, RunOptions,
-    RunResult, Signal,
+    Instance, InstanceId, Janitor, Operation, OutputSink, Removal, Result, RunOptions, RunResult,
+    Signal,
 };
 
 use crate::error::Failure;
@@ -16,21 +16,21 @@ use crate::job::Job;
 #[derive(Debug)]
 pub(crate) struct SshInstance {
     startup_duration: Duration,
-    /// Meant to outlive this process: then a drop removes nothing.
-    kept: bool,
-    janitor: Janitor,
-    stopped: Arc<Once>,
+    removal: Removal,
     job: Arc<Job>,
 }
 
 impl SshInstance {
     pub(crate) fn new(job: Job, kept: bool, began: Instant, janitor: Janitor) -> Self {
+        let job = Arc::new(job);
+        let removed = job.clone();
+        let remove = move || removed.clone().stop();
+        let mut removal = Removal::new(job.id.clone(), janitor, remove);
+        removal.hand_over(kept);
         Self {
             startup_duration: began.elapsed(),
-            kept,
-            janitor,
-            stopped: Arc::new(Once::new()),
-            job: Arc::new(job),
+            removal,
+            job,
         }
     }
 
@@ -74,25 +74,6 @@ impl Instance for SshInstance {
     }
 
     async fn stop(&self) -> Result<()> {
-        self.stopped
-            .run(&self.janitor, self.job.clone().stop())
-            .await
-    }
-}
-
-impl Drop for SshInstance {
-    fn drop(&mut self) {
-        if self.stopped.begun() || self.kept {
-            return;
-        }
-        let id = self.job.id.clone();
-        tracing::warn!(instance = %id, "an instance was dropped without stop; it is stopped now");
-        let (stopped, janitor) = (self.stopped.clone(), self.janitor.clone());
-        let stop = self.job.clone().stop();
-        self.janitor.spawn(async move {
-            if let Err(error) = stopped.run(&janitor, stop).await {
-                tracing::warn!(instance = %id, error = %Chain(&error), "cannot stop a dropped instance");
-            }
-        });
+        self.removal.stop().await
     }
 }
