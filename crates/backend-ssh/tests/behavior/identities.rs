@@ -105,7 +105,10 @@ async fn an_agent_signs_with_its_keys() {
     let mut agent =
         Daemon::start("ssh-agent", &command, directory, Duration::from_secs(5)).unwrap();
     agent
-        .wait_until(Duration::from_secs(10), |_| socket.exists())
+        .wait_until(Duration::from_secs(10), |_| {
+            // The socket is there a moment before anybody listens.
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        })
         .unwrap();
     let added = Command::new("ssh-add")
         .arg("-q")
