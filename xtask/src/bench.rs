@@ -2,23 +2,34 @@
 //! use. Every figure is a ratio to a peer that does the same work, from
 //! interleaved runs of release builds in one call.
 
+mod baseline;
 mod docker;
 mod figure;
+mod holder;
 mod http;
+mod instructions;
+mod jobs;
 mod local;
 mod log;
+mod machine;
+mod others;
+mod process;
+mod rig;
 mod ssh;
+mod table;
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::command::{cargo, root, run, say};
+use baseline::Baseline;
 use figure::Figure;
+use machine::Machine;
+use rig::Bench;
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -26,17 +37,25 @@ pub(crate) struct BenchArguments {
     /// What to measure
     #[arg(value_enum, default_value = "all")]
     what: Subject,
-    /// Write the figures to this file, as JSON
+    /// Write the figures to this file, as JSON; another call can take it as
+    /// its baseline
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// How many runs of each side
+    /// How many runs of each side; of what takes long, fewer
     #[arg(long, default_value_t = 21)]
     runs: usize,
+    /// Name what got worse, by more than the noise, than in this file [default:
+    /// xtask/baseline.json of this workspace]
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Measure Worker against itself: each ratio is 1 but for the noise
+    #[arg(long)]
+    against_itself: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
-    /// A job on `local`, against `/bin/sh`
+    /// A job on `local`, against `/bin/sh` and other runners of this machine
     Local,
     /// A container, against the docker client
     Docker,
@@ -46,43 +65,102 @@ enum Subject {
     Ssh,
     /// The log pipeline, against SHA-256
     Log,
+    /// Instructions of the hot paths, counted by callgrind
+    Instructions,
     /// All of it
     All,
 }
 
-/// Measures, prints a table, and says which targets are missed.
+/// What a call has measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    /// Peers that are not on this machine, and how to get them.
+    missing: Vec<String>,
+    figures: Vec<Figure>,
+}
+
+/// Measures, prints a table, and fails if a target is missed or something got
+/// worse.
 pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
-    let wanted = |subject| arguments.what == subject || arguments.what == Subject::All;
-    let mut figures = Vec::new();
-    if wanted(Subject::Log) {
-        figures.extend(log::figures(arguments.runs)?);
-    }
-    if wanted(Subject::Local) {
-        figures.extend(local::figures(&program()?, arguments.runs)?);
-    }
-    if wanted(Subject::Docker) {
-        figures.extend(docker::figures(&program()?, arguments.runs)?);
-    }
-    if wanted(Subject::Http) {
-        figures.extend(http::figures(&program()?, arguments.runs)?);
-    }
-    if wanted(Subject::Ssh) {
-        figures.extend(ssh::figures(&program()?, arguments.runs)?);
-    }
-    figure::print(&figures);
+    let began = Instant::now();
+    // First, so that nothing is measured in vain.
+    let own = || root().join("xtask/baseline.json");
+    let baseline = Baseline::read(&arguments.baseline.clone().unwrap_or_else(own))?;
+    let report = measure(arguments)?;
+    print(&report);
+    say(&format!("took {:.0} s", began.elapsed().as_secs_f64()));
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&figures)?;
+        let text = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let missed: Vec<_> = figures
-        .iter()
-        .filter(|figure| !figure.met())
-        .map(|f| f.name)
-        .collect();
+    if arguments.against_itself {
+        return Ok(());
+    }
+    let missed = report.figures.iter().filter(|figure| !figure.met());
+    let missed: Vec<_> = missed.map(|figure| figure.name.as_str()).collect();
+    let comparison = baseline.compare(&report.figures);
+    for (what, lines) in [
+        ("better than the baseline", &comparison.better),
+        ("not in the baseline", &comparison.new),
+        ("WORSE than the baseline", &comparison.worse),
+    ] {
+        for line in lines {
+            say(&format!("{what}: {line}"));
+        }
+    }
     if !missed.is_empty() {
-        say(&format!("targets missed: {}", missed.join(", ")));
+        bail!("targets missed: {}", missed.join(", "));
+    }
+    if !comparison.worse.is_empty() {
+        bail!("{} figures got worse", comparison.worse.len());
     }
     Ok(())
+}
+
+fn measure(arguments: &BenchArguments) -> anyhow::Result<Report> {
+    let wanted = |subject| arguments.what == subject || arguments.what == Subject::All;
+    let mut report = Report {
+        machine: Machine::this(),
+        missing: Vec::new(),
+        figures: Vec::new(),
+    };
+    if wanted(Subject::Log) {
+        report.figures.extend(log::figures(arguments.runs)?);
+    }
+    if wanted(Subject::Instructions) {
+        match instructions::figures()? {
+            Some(figures) => report.figures.extend(figures),
+            None => report
+                .missing
+                .push("callgrind, for instruction counts: install the package valgrind".into()),
+        }
+    }
+    if matches!(arguments.what, Subject::Log | Subject::Instructions) {
+        return Ok(report);
+    }
+    let bench = Bench {
+        worker: program()?,
+        holder: holder::build()?,
+        runs: arguments.runs.max(1),
+        against_itself: arguments.against_itself,
+    };
+    if wanted(Subject::Local) {
+        report.figures.extend(local::figures(&bench)?);
+        let (figures, missing) = others::figures(&bench)?;
+        report.figures.extend(figures);
+        report.missing.extend(missing);
+    }
+    if wanted(Subject::Docker) {
+        report.figures.extend(docker::figures(&bench)?);
+    }
+    if wanted(Subject::Http) {
+        report.figures.extend(http::figures(&bench)?);
+    }
+    if wanted(Subject::Ssh) {
+        report.figures.extend(ssh::figures(&bench)?);
+    }
+    Ok(report)
 }
 
 /// The program, as it is released.
@@ -98,57 +176,11 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(root().join("target/release/worker"))
 }
 
-/// How long one whole process takes.
-fn whole(command: &mut Command) -> anyhow::Result<Duration> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let began = Instant::now();
-    let status = command.status()?;
-    let took = began.elapsed();
-    anyhow::ensure!(status.success(), "a measured command failed: {command:?}");
-    Ok(took)
-}
-
-/// The same with a reader of its output, as a CI system is one.
-fn read(command: &mut Command) -> anyhow::Result<Duration> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let began = Instant::now();
-    let mut child = command.spawn()?;
-    let mut output = child.stdout.take().context("there is no output")?;
-    let mut buffer = vec![0; 256 << 10];
-    while output.read(&mut buffer)? > 0 {}
-    let status = child.wait()?;
-    let took = began.elapsed();
-    anyhow::ensure!(status.success(), "a measured command failed: {command:?}");
-    Ok(took)
-}
-
-/// Runs ours and the peer's in turn, so that what the machine does besides
-/// falls on both.
-fn interleaved(
-    runs: usize,
-    mut ours: impl FnMut() -> anyhow::Result<Duration>,
-    mut peer: impl FnMut() -> anyhow::Result<Duration>,
-) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    // The first of each warms the caches, and does not count.
-    ours()?;
-    peer()?;
-    let mut samples = (Vec::new(), Vec::new());
-    for _ in 0..runs {
-        samples.0.push(ours()?.as_secs_f64());
-        samples.1.push(peer()?.as_secs_f64());
+#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
+fn print(report: &Report) {
+    println!("{}", report.machine);
+    for missing in &report.missing {
+        println!("missing: {missing}");
     }
-    Ok(samples)
-}
-
-/// Writes a script for both sides to run.
-fn script(directory: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
-    let path = directory.join(name);
-    std::fs::write(&path, text)?;
-    Ok(path)
+    println!("{}", table::table(&report.figures));
 }

@@ -32,6 +32,8 @@ pub struct SshSetup {
     pub host_keys: Vec<&'static str>,
     /// Files or directories that sessions see in place of others.
     pub binds: Vec<(PathBuf, PathBuf)>,
+    /// Further names of the account.
+    pub account_names: Vec<&'static str>,
     /// Whether dropbear takes passwords; for sshd that is a line.
     pub passwords: bool,
     /// Texts that sessions see in place of these files.
@@ -300,8 +302,17 @@ fn account(place: &Path, setup: &SshSetup) -> anyhow::Result<(String, PathBuf)> 
                 *field = shell.display().to_string();
             }
         }
-        lines.push_str(&fields.join(":"));
-        lines.push('\n');
+        let mut names = vec![fields.first().cloned().unwrap_or_default()];
+        if user.as_deref() == names.first().map(String::as_str) {
+            names.extend(setup.account_names.iter().map(ToString::to_string));
+        }
+        for name in names {
+            if let Some(field) = fields.first_mut() {
+                *field = name;
+            }
+            lines.push_str(&fields.join(":"));
+            lines.push('\n');
+        }
     }
     let path = place.join("passwd");
     fs::write(&path, lines)?;

@@ -1,4 +1,4 @@
-//! `worker serve` in front of `local`, with a state of its own.
+//! `worker serve`, with a state of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ pub struct WorkerServer {
 }
 
 impl WorkerServer {
-    /// Starts the program at `worker` as a server, with further arguments, and
-    /// waits until it answers.
+    /// Starts the program at `worker` as a server in front of a backend, with
+    /// further arguments, and waits until it answers.
     ///
     /// # Errors
     ///
     /// If it cannot be started, or does not come up.
-    pub fn start(worker: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn start(worker: &Path, backend: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut serve = Command::new(worker);
         serve
-            .args(["serve", "-b", "local", "--listen", &address.to_string()])
+            .args(["serve", "-b", backend, "--listen", &address.to_string()])
             .args(arguments)
             .env("WORKER_STATE_DIR", directory.path().join("state"))
             .env("WORKER_LOCAL_DIRECTORY", directory.path().join(INSTANCES));

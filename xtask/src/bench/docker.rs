@@ -3,170 +3,207 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use testbed::dockerd::Dockerd;
 
-use super::{Figure, figure::Target, interleaved, script, whole};
-use crate::command::{cargo, say};
+use super::figure::{Figure, Target, Unit};
+use super::process::{first_byte, whole};
+use super::rig::{Bench, Peers, Rig, Targets, interleaved};
 
 const IMAGE: &str = "busybox:test";
 
-/// Bytes of output, and what the worker's memory may come to in KiB while it
-/// hands them to a slow reader.
+/// Bytes of output, and of what the worker's memory may come to while it hands
+/// them to a slow reader.
 const OUTPUT: u64 = 256 << 20;
-const MEMORY: u64 = 40 << 10;
+const MEMORY: f64 = 40.0 * 1024.0 * 1024.0;
 
-/// Measures the program `worker` on an engine of its own.
-pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>> {
+/// The longest script for an argument (a page less than `MAX_ARG_STRLEN`, see
+/// execve(2)).
+const ARGUMENT: u64 = 31 * 4096;
+
+/// Measures it on an engine of its own.
+pub(crate) fn figures(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
     let engine = Dockerd::start().context("the benchmark needs an engine of its own")?;
     engine.import_busybox()?;
-    let place = tempfile::tempdir()?;
-    let bench = Bench {
-        worker,
-        endpoint: engine.endpoint(),
-        place: place.path(),
-    };
-    let echo = script(place.path(), "echo.sh", "#!/bin/sh\necho hi\n")?;
-    let much = format!("#!/bin/sh\nhead -c {OUTPUT} /dev/zero\n");
-    let much = script(place.path(), "much.sh", &much)?;
-    let mut figures = Vec::new();
-    for (name, network) in [
-        ("docker: cold, no network", "none"),
-        ("docker: cold, bridge", "bridge"),
-    ] {
-        let measured = interleaved(
-            runs,
-            || whole(&mut bench.ours(network, &echo)),
-            || whole(&mut bench.peer(&["--network", network], "echo hi")),
-        )?;
-        figures.push(Figure::new(
-            name,
-            "docker run --rm",
-            Target::Ratio(1.0),
-            measured,
-        ));
-    }
-    figures.push(in_one_process(&bench, "throughput", runs.min(7))?);
-    let text = format!("head -c {OUTPUT} /dev/zero");
-    let output = interleaved(
-        runs.min(7),
-        || super::read(&mut bench.ours("none", &much)),
-        || super::read(&mut bench.peer(&["--network", "none", "--log-driver", "none"], &text)),
-    )?;
-    // 0.9 times as fast.
-    let target = Target::Ratio(1.0 / 0.9);
-    let peer = "docker run --log-driver none";
-    figures.push(Figure::new(
-        "docker: 256 MiB of output",
-        peer,
-        target,
-        output,
-    ));
-    figures.push(in_one_process(&bench, "first_byte", runs)?);
-    let memory = memory_with_a_slow_reader(&mut bench.ours("none", &much))?;
-    say(&format!(
-        "256 MiB to a slow reader: the worker took {memory} KiB at its most"
-    ));
-    ensure!(memory < MEMORY, "the worker took more than 40 MiB");
+    let rig = Docker::start(&engine, "none")?;
+    let mut figures = super::jobs::figures(bench, &rig)?;
+    let bridge = Docker::start(&engine, "bridge")?;
+    figures.push(with_a_bridge(bench, &bridge)?);
+    figures.push(slow_reader(bench, &rig)?);
     Ok(figures)
 }
 
-struct Bench<'a> {
-    worker: &'a Path,
-    endpoint: String,
-    place: &'a Path,
+struct Docker<'a> {
+    engine: &'a Dockerd,
+    network: &'static str,
+    /// A container that waits, for the peer to run things in.
+    started: String,
 }
 
-impl Bench<'_> {
-    fn ours(&self, network: &str, script: &Path) -> Command {
-        let mut command = Command::new(self.worker);
-        command
-            .args(["run", "--quiet", "-b", "docker", "--image", IMAGE])
-            .args(["-o", &format!("endpoint={}", self.endpoint)])
-            .args(["-o", &format!("network={network}")])
-            .arg(script)
-            .env("WORKER_STATE_DIR", self.place.join("state"));
-        command
+impl<'a> Docker<'a> {
+    fn start(engine: &'a Dockerd, network: &'static str) -> anyhow::Result<Self> {
+        let wait = ["run", "--detach", "--network", network, IMAGE];
+        let started = engine.client(&[&wait[..], &["sleep", "1000000"]].concat())?;
+        Ok(Self {
+            engine,
+            network,
+            started: started.trim().to_owned(),
+        })
     }
 
-    fn peer(&self, options: &[&str], text: &str) -> Command {
+    fn client(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        command
-            .args(["--host", &self.endpoint, "run", "--rm"])
-            .args(options)
-            .args([IMAGE, "/bin/sh", "-c", text]);
+        command.args(["--host", &self.engine.endpoint()]);
+        command.args(arguments);
         command
     }
 }
 
-/// What is measured in a process of its own, that holds one provider.
-fn in_one_process(bench: &Bench<'_>, program: &str, runs: usize) -> anyhow::Result<Figure> {
-    let output = cargo()
-        .args([
-            "bench",
-            "--quiet",
-            "--locked",
-            "--package",
-            "backend-docker",
-        ])
-        .args(["--bench", program])
-        .env("WORKER_BENCH_ENDPOINT", &bench.endpoint)
-        .env("WORKER_BENCH_RUNS", runs.to_string())
-        .output()
-        .context("cannot run the benchmark")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let samples = |name: &str| -> Vec<f64> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-        lines.filter_map(|rest| rest.trim().parse().ok()).collect()
-    };
-    Ok(if program == "throughput" {
-        // 1.1 times as many jobs a second.
-        Figure::new(
-            "docker: 40 jobs, 10 at once",
-            "docker run --rm",
-            Target::Ratio(1.0 / 1.1),
-            (samples("ours "), samples("peer ")),
-        )
-    } else {
-        Figure::new(
-            "docker: run to first byte",
-            "the whole run",
-            Target::Most(0.015),
-            (samples("first-byte "), samples("verdict ")),
-        )
-    })
+impl Rig for Docker<'_> {
+    fn backend(&self) -> &'static str {
+        "docker"
+    }
+
+    fn options(&self) -> Vec<String> {
+        vec![
+            format!("endpoint={}", self.engine.endpoint()),
+            format!("default-image={IMAGE}"),
+            format!("network={}", self.network),
+        ]
+    }
+
+    fn peers(&self) -> Peers {
+        Peers {
+            job: "docker run --rm",
+            first_byte: "docker exec",
+            stop: "docker rm --force",
+        }
+    }
+
+    fn targets(&self) -> Targets {
+        Targets {
+            cold: Some(Target::Ratio(1.0)),
+            first_byte: Some(Target::Most(0.015)),
+            // 0.9 times as fast.
+            output: Some(Target::Ratio(1.0 / 0.9)),
+            // 1.1 times as many jobs a second.
+            ten_at_a_time: Some(Target::Ratio(1.0 / 1.1)),
+            held: None,
+        }
+    }
+
+    /// A script goes in by the command line as long as it fits. What prints
+    /// much is not logged, which is the client at its fastest.
+    fn job(&self, script: &Path, output: u64) -> anyhow::Result<Command> {
+        let log = if output == OUTPUT {
+            "none"
+        } else {
+            "json-file"
+        };
+        let run = [
+            "run",
+            "--rm",
+            "--network",
+            self.network,
+            "--log-driver",
+            log,
+        ];
+        if std::fs::metadata(script)?.len() < ARGUMENT {
+            let text = std::fs::read_to_string(script)?;
+            let script = [IMAGE, "/bin/sh", "-c", &text];
+            return Ok(self.client(&[&run[..], &script].concat()));
+        }
+        let script_of_input = "cat >/tmp/script && /bin/sh /tmp/script";
+        let rest = ["--interactive", IMAGE, "/bin/sh", "-c", script_of_input];
+        let client = self.client(&[&run[..], &rest].concat());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "exec \"$@\" <\"$0\""]).arg(script);
+        command.arg(client.get_program()).args(client.get_args());
+        Ok(command)
+    }
+
+    fn first_byte(&self) -> anyhow::Result<f64> {
+        first_byte(&mut self.client(&["exec", &self.started, "/bin/sh", "-c", "echo hi"]))
+    }
+
+    fn stop(&self, script: &Path) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(script)?;
+        let run = ["run", "--detach", "--network", self.network, IMAGE];
+        let container = self
+            .engine
+            .client(&[&run[..], &["/bin/sh", "-c", &text]].concat())?;
+        let began = Instant::now();
+        self.engine.client(&["rm", "--force", container.trim()])?;
+        Ok(began.elapsed().as_secs_f64())
+    }
+
+    fn batches(&self) -> [u32; 3] {
+        [10, 40, 100]
+    }
 }
 
-/// The most memory that a command takes, in KiB, while its output is read in
-/// small pieces with pauses.
-fn memory_with_a_slow_reader(command: &mut Command) -> anyhow::Result<u64> {
-    let mut child = command
+impl Drop for Docker<'_> {
+    fn drop(&mut self) {
+        self.engine.client(&["rm", "--force", &self.started]).ok();
+    }
+}
+
+/// A cold job with the network that containers have by default.
+fn with_a_bridge(bench: &Bench, rig: &Docker<'_>) -> anyhow::Result<Figure> {
+    let place = tempfile::tempdir()?;
+    let echo = place.path().join("echo.sh");
+    std::fs::write(&echo, "#!/bin/sh\necho hi\n")?;
+    let samples = interleaved(
+        bench.runs,
+        || Ok(whole(&mut bench.ours(rig, &echo, place.path()))?.wall),
+        || Ok(whole(&mut bench.theirs(rig, &echo, 3, place.path())?)?.wall),
+    )?;
+    Ok(Figure::new(
+        "docker: whole process, bridge",
+        bench.peer("docker run --rm"),
+        Target::Ratio(1.0),
+        samples,
+    ))
+}
+
+/// The most memory that the worker takes while its output is read in small
+/// pieces with pauses.
+fn slow_reader(bench: &Bench, rig: &Docker<'_>) -> anyhow::Result<Figure> {
+    let place = tempfile::tempdir()?;
+    let much = place.path().join("much.sh");
+    std::fs::write(&much, format!("#!/bin/sh\nhead -c {OUTPUT} /dev/zero\n"))?;
+    let mut child = bench
+        .ours(rig, &much, place.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
     let mut output = child.stdout.take().context("there is no output")?;
     let mut buffer = vec![0; 1 << 20];
-    let mut most = 0;
+    let mut most = 0.0;
     while output.read(&mut buffer)? > 0 {
         std::thread::sleep(Duration::from_millis(1));
-        most = most.max(peak(child.id()).unwrap_or(0));
+        most = peak_memory(child.id()).unwrap_or(most);
     }
     let status = child.wait()?;
     ensure!(status.success(), "a measured command failed: {status}");
-    Ok(most)
+    let piece = f64::from(1 << 20);
+    Ok(Figure::new(
+        "docker: to a slow reader, memory",
+        "a piece of output",
+        Target::Most(MEMORY),
+        (vec![most], vec![piece]),
+    )
+    .in_unit(Unit::Bytes))
 }
 
-fn peak(process: u32) -> Option<u64> {
+/// The most memory that a process ever took, in bytes.
+pub(super) fn peak_memory(process: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
+    let kibibytes: u32 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(f64::from(kibibytes) * 1024.0)
 }

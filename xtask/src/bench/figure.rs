@@ -1,25 +1,41 @@
-//! One measured figure, and the table of all.
+//! One measured figure: ours against a peer's.
 
 use serde::Serialize;
 
-/// One figure: ours against a peer's, in seconds.
+/// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
-    pub(crate) peer: &'static str,
-    pub(crate) target: Target,
+    pub(crate) name: String,
+    pub(crate) peer: String,
+    pub(crate) unit: Unit,
+    pub(crate) target: Option<Target>,
     pub(crate) ours: Summary,
     pub(crate) theirs: Summary,
+    /// Ours by theirs.
+    pub(crate) ratio: f64,
+    /// How far the ratio of another call may lie from this one, as a part of
+    /// it, by chance alone: two standard errors.
+    pub(crate) noise: f64,
+}
+
+/// What the numbers of a figure are.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) enum Unit {
+    Seconds,
+    Bytes,
+    Instructions,
+    /// Seconds for so many jobs, shown as jobs a second.
+    Jobs(u32),
 }
 
 /// What is to be reached.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) enum Target {
-    /// Our time is at most this much of the peer's.
+    /// Ours is at most this much of the peer's.
     Ratio(f64),
-    /// Our time is at most so many seconds more than the peer's.
+    /// Ours is at most so much more than the peer's.
     Above(f64),
-    /// Our time is at most so many seconds, whatever the peer's.
+    /// Ours is at most so much, whatever the peer's.
     Most(f64),
 }
 
@@ -36,31 +52,36 @@ pub(crate) struct Summary {
 
 impl Figure {
     pub(crate) fn new(
-        name: &'static str,
-        peer: &'static str,
-        target: Target,
+        name: impl Into<String>,
+        peer: impl Into<String>,
+        target: impl Into<Option<Target>>,
         (ours, theirs): (Vec<f64>, Vec<f64>),
     ) -> Self {
+        let (ours, theirs) = (Summary::of(ours), Summary::of(theirs));
         Self {
-            name,
-            peer,
-            target,
-            ours: Summary::of(ours),
-            theirs: Summary::of(theirs),
+            name: name.into(),
+            peer: peer.into(),
+            unit: Unit::Seconds,
+            target: target.into(),
+            ours,
+            theirs,
+            ratio: ours.median / theirs.median,
+            noise: 2.0 * ours.error().hypot(theirs.error()),
         }
     }
 
-    /// Whether the target is reached.
+    pub(crate) fn in_unit(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// Whether the target is reached, if there is one.
     pub(crate) fn met(&self) -> bool {
-        match self.target {
-            Target::Ratio(most) => self.ratio() <= most,
+        self.target.is_none_or(|target| match target {
+            Target::Ratio(most) => self.ratio <= most,
             Target::Above(most) => self.ours.median - self.theirs.median <= most,
             Target::Most(most) => self.ours.median <= most,
-        }
-    }
-
-    fn ratio(&self) -> f64 {
-        self.ours.median / self.theirs.median
+        })
     }
 }
 
@@ -75,6 +96,14 @@ impl Summary {
             p99: at(0.99),
             spread: (at(0.75) - at(0.25)) / 2.0 / at(0.5),
         }
+    }
+
+    /// The standard error of the median, as a part of it: 1.25 standard
+    /// deviations by the root of the number of samples, and 1.48 spreads are a
+    /// standard deviation (both for normal distributions).
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred samples")]
+    fn error(&self) -> f64 {
+        1.25 * 1.48 * self.spread / (self.runs as f64).sqrt()
     }
 }
 
@@ -93,34 +122,6 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
-pub(crate) fn print(figures: &[Figure]) {
-    println!(
-        "{:<28} {:>7} {:>12} {:>5} {:>10} {:>10} {:>10} {:>7}  PEER (MEDIAN)",
-        "FIGURE", "RATIO", "TARGET", "MET", "MEDIAN", "P95", "P99", "SPREAD"
-    );
-    for figure in figures {
-        let target = match figure.target {
-            Target::Ratio(most) => format!("≤ {most:.2}"),
-            Target::Above(most) => format!("≤ +{:.0} ms", most * 1e3),
-            Target::Most(most) => format!("≤ {:.0} ms", most * 1e3),
-        };
-        println!(
-            "{:<28} {:>7.3} {:>12} {:>5} {:>7.2} ms {:>7.2} ms {:>7.2} ms {:>6.1}%  {} ({:.2} ms)",
-            figure.name,
-            figure.ratio(),
-            target,
-            if figure.met() { "yes" } else { "NO" },
-            figure.ours.median * 1e3,
-            figure.ours.p95 * 1e3,
-            figure.ours.p99 * 1e3,
-            figure.ours.spread * 1e2,
-            figure.peer,
-            figure.theirs.median * 1e3,
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +138,13 @@ mod tests {
         let figure = |target| Figure::new("x", "y", target, (vec![2.0], vec![1.0]));
         assert!(figure(Target::Ratio(2.0)).met() && !figure(Target::Ratio(1.9)).met());
         assert!(figure(Target::Above(1.0)).met() && !figure(Target::Above(0.9)).met());
+        assert!(Figure::new("x", "y", None, (vec![2.0], vec![1.0])).met());
+    }
+
+    #[test]
+    fn more_samples_make_less_noise() {
+        let samples = |times: usize| [1.0, 1.1, 0.9].repeat(times);
+        let noise = |times| Figure::new("x", "y", None, (samples(times), samples(times))).noise;
+        assert!(noise(2) > 1.9 * noise(8), "{} {}", noise(2), noise(8));
     }
 }

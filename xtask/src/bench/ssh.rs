@@ -1,171 +1,167 @@
 //! A job over SSH, against the client of OpenSSH at the same server.
 
-use std::cell::RefCell;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
 use testbed::{SshKind, SshServer, SshSetup};
 
-use super::{Figure, figure::Target, interleaved, script, whole};
-use crate::command::{cargo, run};
+use super::figure::{Figure, Target};
+use super::process::{first_byte, whole};
+use super::rig::{Bench, Peers, Rig, Targets};
 
 /// What the peer runs over there: upload by `cat`, run, remove.
-const JOB: &str = "cat >worker-bench && sh worker-bench; rm -f worker-bench";
+const JOB: &str = "cat >worker-bench-$$ && sh worker-bench-$$; rm -f worker-bench-$$";
 
-/// Measures the program `worker`, and the library on a held connection.
-pub(crate) fn figures(worker: &Path, runs: usize) -> anyhow::Result<Vec<Figure>> {
-    let server = SshServer::start(SshKind::OpenSsh, &SshSetup::default())
-        .context("the benchmark needs a server of its own")?;
-    let place = tempfile::tempdir()?;
-    let known_hosts = server.known_hosts()?;
-    let bench = Bench {
-        worker,
-        server: &server,
-        known_hosts: &known_hosts,
-        place: place.path(),
+/// How long a control connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Measures it on a server of its own.
+pub(crate) fn figures(bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+    let setup = SshSetup {
+        // Fifty clients at a time have to come in.
+        lines: vec!["MaxStartups 200".to_owned()],
+        ..SshSetup::default()
     };
-    let echo = script(place.path(), "echo.sh", "#!/bin/sh\necho hi\n")?;
-    let much = "#!/bin/sh\nhead -c 268435456 /dev/zero\n";
-    let much = script(place.path(), "much.sh", much)?;
-    let cold = interleaved(
-        runs,
-        || whole(&mut bench.ours(&echo)),
-        || whole(&mut bench.peer(&echo)),
-    )?;
-    let output = interleaved(
-        runs.min(7),
-        || super::read(&mut bench.ours(&much)),
-        || super::read(&mut bench.peer(&much)),
-    )?;
-    let held = RefCell::new(Held::start(&bench)?);
-    let mut first_bytes = Vec::new();
-    let warm = interleaved(
-        runs,
-        || {
-            let (whole, first_byte) = held.borrow_mut().job()?;
-            first_bytes.push(first_byte.as_secs_f64());
-            Ok(whole)
-        },
-        || whole(&mut bench.peer(&echo)),
-    )?;
-    let peers = warm.1.clone();
-    Ok(vec![
-        Figure::new("ssh: new connection", "ssh", Target::Ratio(0.5), cold),
-        Figure::new("ssh: held connection", "ssh", Target::Ratio(0.15), warm),
-        Figure::new(
-            "ssh: run to first byte",
-            "ssh",
-            Target::Most(0.010),
-            (first_bytes, peers),
-        ),
-        Figure::new("ssh: 256 MiB of output", "ssh", Target::Ratio(1.0), output),
-    ])
+    let server = SshServer::start(SshKind::OpenSsh, &setup)
+        .context("the benchmark needs a server of its own")?;
+    super::jobs::figures(bench, &Ssh::connect(&server)?)
 }
 
-struct Bench<'a> {
-    worker: &'a Path,
+struct Ssh<'a> {
     server: &'a SshServer,
-    known_hosts: &'a Path,
-    place: &'a Path,
+    known_hosts: PathBuf,
+    /// The peer's control connection, on which everything is started.
+    control: Child,
+    place: TempDir,
 }
 
-impl Bench<'_> {
-    fn ours(&self, script: &Path) -> Command {
-        let mut command = Command::new(self.worker);
-        command.args(["run", "--quiet", "-b", "ssh"]).arg(script);
-        self.configure(&mut command);
-        command
+impl<'a> Ssh<'a> {
+    fn connect(server: &'a SshServer) -> anyhow::Result<Self> {
+        let place = tempfile::tempdir()?;
+        let known_hosts = server.known_hosts()?;
+        let socket = place.path().join("control");
+        let mut master = client(server, &known_hosts);
+        master.args(["-M", "-N", "-S"]).arg(&socket);
+        master.arg(target(server)).stdin(Stdio::null());
+        let control = master.spawn().context("cannot run ssh")?;
+        let connected = Self {
+            server,
+            known_hosts,
+            control,
+            place,
+        };
+        let began = Instant::now();
+        while UnixStream::connect(&socket).is_err() {
+            ensure!(began.elapsed() < CONNECT, "there is no control connection");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(connected)
     }
 
-    fn configure(&self, command: &mut Command) {
+    /// A command by the control connection.
+    fn held(&self, text: &str) -> Command {
+        let mut command = client(self.server, &self.known_hosts);
+        command.arg("-S").arg(self.place.path().join("control"));
+        command.arg(target(self.server)).arg(text);
         command
-            .env("WORKER_STATE_DIR", self.place.join("state"))
-            .env("WORKER_SSH_HOSTS", self.server.address())
-            .env("WORKER_SSH_IDENTITY_FILE", self.server.identity())
-            .env("WORKER_SSH_KNOWN_HOSTS", self.known_hosts)
-            .env("WORKER_SSH_IDENTITY_AGENT", "none")
-            .env("WORKER_SSH_SSH_CONFIG", "none");
+    }
+}
+
+/// The client at its defaults.
+fn client(server: &SshServer, known_hosts: &Path) -> Command {
+    let mut command = Command::new("ssh");
+    command
+        .args(["-F", "none", "-o", "BatchMode=yes"])
+        .args(["-o", "IdentitiesOnly=yes", "-o"])
+        .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+        .arg("-i")
+        .arg(server.identity())
+        .args(["-p", &server.port().to_string()]);
+    command
+}
+
+fn target(server: &SshServer) -> String {
+    format!("{}@127.0.0.1", server.user())
+}
+
+impl Rig for Ssh<'_> {
+    fn backend(&self) -> &'static str {
+        "ssh"
     }
 
-    /// The client at its defaults, with the script as its input.
-    fn peer(&self, script: &Path) -> Command {
+    fn options(&self) -> Vec<String> {
+        vec![
+            format!("hosts={}", self.server.address()),
+            format!("identity-file={}", self.server.identity().display()),
+            format!("known-hosts={}", self.known_hosts.display()),
+            "identity-agent=none".to_owned(),
+            "ssh-config=none".to_owned(),
+            "slots=64".to_owned(),
+        ]
+    }
+
+    fn peers(&self) -> Peers {
+        Peers {
+            job: "ssh",
+            first_byte: "ssh, control connection",
+            stop: "kill by control connection",
+        }
+    }
+
+    fn targets(&self) -> Targets {
+        Targets {
+            cold: Some(Target::Ratio(0.5)),
+            first_byte: Some(Target::Most(0.010)),
+            output: Some(Target::Ratio(1.0)),
+            ten_at_a_time: None,
+            held: Some(Target::Ratio(0.15)),
+        }
+    }
+
+    /// The script goes in by standard input.
+    fn job(&self, script: &Path, _: u64) -> anyhow::Result<Command> {
+        let client = client(self.server, &self.known_hosts);
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "script=$1; shift; exec ssh \"$@\" <\"$script\"", "sh"])
-            .arg(script)
-            .args([
-                "-F",
-                "none",
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "IdentitiesOnly=yes",
-            ])
-            .arg("-o")
-            .arg(format!("UserKnownHostsFile={}", self.known_hosts.display()))
-            .arg("-i")
-            .arg(self.server.identity())
-            .args(["-p", &self.server.port().to_string()])
-            .arg(format!("{}@127.0.0.1", self.server.user()))
-            .arg(JOB);
-        command
+        command.args(["-c", "exec \"$@\" <\"$0\""]).arg(script);
+        command.arg(client.get_program()).args(client.get_args());
+        command.arg(target(self.server)).arg(JOB);
+        Ok(command)
     }
-}
 
-/// A process that holds a connection, and runs a job when it is asked to.
-struct Held {
-    child: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+    fn first_byte(&self) -> anyhow::Result<f64> {
+        first_byte(&mut self.held("echo hi"))
+    }
 
-impl Held {
-    fn start(bench: &Bench<'_>) -> anyhow::Result<Self> {
-        let arguments = [
-            "bench",
-            "--quiet",
-            "--locked",
-            "--package",
-            "backend-ssh",
-            "--bench",
-            "held",
-        ];
-        // Built before, so that nothing of that is measured.
-        run(cargo().args(arguments).arg("--no-run"))?;
-        let mut command = cargo();
-        command.args(arguments);
-        bench.configure(&mut command);
-        let mut child = command
-            .stdin(Stdio::piped())
+    fn stop(&self, script: &Path) -> anyhow::Result<f64> {
+        let text = format!("echo $$; exec /bin/sh {}", script.display());
+        let mut running = self
+            .held(&text)
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
-        let asks = child.stdin.take().context("it has no input")?;
-        let answers = BufReader::new(child.stdout.take().context("it has no output")?);
-        Ok(Self {
-            child,
-            asks,
-            answers,
-        })
+        let mut output = BufReader::new(running.stdout.take().context("there is no output")?);
+        let (mut process, mut first) = (String::new(), String::new());
+        output.read_line(&mut process)?;
+        output.read_line(&mut first)?;
+        let began = Instant::now();
+        whole(&mut self.held(&format!("kill -KILL {}", process.trim())))?;
+        running.wait()?;
+        Ok(began.elapsed().as_secs_f64())
     }
 
-    /// How long a job took, and its first byte.
-    fn job(&mut self) -> anyhow::Result<(Duration, Duration)> {
-        self.asks.write_all(b"\n")?;
-        self.asks.flush()?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let (whole, first) = line.trim().split_once(' ').context("the benchmark ended")?;
-        let seconds = |text: &str| anyhow::Ok(Duration::from_secs_f64(text.parse()?));
-        Ok((seconds(whole)?, seconds(first)?))
+    fn batches(&self) -> [u32; 3] {
+        [20, 50, 100]
     }
 }
 
-impl Drop for Held {
+impl Drop for Ssh<'_> {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.control.kill().ok();
+        self.control.wait().ok();
     }
 }

@@ -221,7 +221,7 @@ fn ssh() -> anyhow::Result<Started> {
 }
 
 fn http(worker: &Path) -> anyhow::Result<Started> {
-    let server = WorkerServer::start(worker, &["--drain-timeout", "2s", "--grace", "1s"])?;
+    let server = WorkerServer::start(worker, "local", &["--drain-timeout", "2s", "--grace", "1s"])?;
     let way = Way {
         target: Endpoint::Tcp(server.address()),
         direct: format!("endpoint=http://{}", server.address()),

@@ -14,7 +14,7 @@ use crate::job_settings::{MaxOutputAction, Profile};
 const RUN_EXAMPLES: &str = "\
 Examples:
   worker run build.sh                       a script, as a process of this machine
-  worker run -c 'make test'                 a line of shell
+  worker run -c 'echo $MODE' -e MODE=fast   a line of shell, a variable
   generate | worker run -                   a script from standard input
   worker run -e MODE=fast --hard-timeout 10m build.sh
   worker run -b docker --image debian:12 build.sh

@@ -118,7 +118,7 @@ fn docker() -> Result<Ready, Wanting> {
 fn http() -> Result<Ready, Wanting> {
     compiled_in(cfg!(feature = "http") && cfg!(feature = "local"))?;
     let worker = Path::new(env!("CARGO_BIN_EXE_worker"));
-    let server = WorkerServer::start(worker, &[]).map_err(failed)?;
+    let server = WorkerServer::start(worker, "local", &[]).map_err(failed)?;
     let address = server.address();
     Ok(Ready {
         way: Way::Connection {

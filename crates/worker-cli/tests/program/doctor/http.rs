@@ -24,7 +24,7 @@ impl Server {
         apply(&format!("chmod 600 '{tokens}'"));
         let program = Path::new(env!("CARGO_BIN_EXE_worker"));
         let own = ["--token-file", &tokens, "--drain-timeout", "1s"];
-        let server = WorkerServer::start(program, &[&own, arguments].concat()).unwrap();
+        let server = WorkerServer::start(program, "local", &[&own, arguments].concat()).unwrap();
         Self { server, scheme }
     }
 
