@@ -14,9 +14,9 @@ pub(crate) fn table(figures: &[Figure]) -> String {
         let shown = |value| shown(value, figure.unit);
         writeln!(
             text,
-            "{:<42} {:>7.3} {:>11} {:>4} {:>11} {:>11} {:>11} {:>5.1}% {:>5.1}%  {} ({})",
+            "{:<42} {:>7} {:>11} {:>4} {:>11} {:>11} {:>11} {:>5.1}% {:>5.1}%  {} ({})",
             figure.name,
-            figure.ratio,
+            ratio(figure.ratio),
             figure
                 .target
                 .map_or_else(String::new, |target| match target {
@@ -42,12 +42,18 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     text
 }
 
+fn ratio(value: f64) -> String {
+    let digits = if value < 1000.0 { 3 } else { 0 };
+    format!("{value:.digits$}")
+}
+
 fn shown(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Seconds if value >= 10.0 => format!("{value:.1} s"),
         Unit::Seconds => format!("{:.2} ms", value * 1e3),
         Unit::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
-        Unit::Instructions => format!("{:.2} M", value / 1e6),
+        Unit::Instructions if value >= 1e6 => format!("{:.2} M", value / 1e6),
+        Unit::Instructions => format!("{value:.0}"),
         Unit::Jobs(jobs) => format!("{:.1}/s", f64::from(jobs) / value),
     }
 }
