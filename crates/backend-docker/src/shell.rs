@@ -316,8 +316,10 @@ struct Hanging {
 
 impl Hanging {
     async fn hang_up(&mut self) {
-        if let Some(group) = self.group.take() {
+        if let Some(group) = self.group {
             hang_up(&self.container, group).await;
+            // Not before: if this is dropped half way, it is done anew.
+            self.group = None;
         }
     }
 }

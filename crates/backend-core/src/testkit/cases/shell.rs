@@ -1,5 +1,7 @@
 //! Shells in instances, beside their scripts.
 
+use std::time::Duration;
+
 use crate::testkit::case::{Case, Checked, Unmet, ensure};
 use crate::testkit::console::Console;
 use crate::testkit::fixture::{Fixture, PROMPTLY, Running, within};
@@ -67,6 +69,12 @@ pub(in crate::testkit) const CASES: &[Case] = &[
         "R5-shell-dropped",
         "a shell that is dropped ends with what runs in its foreground; the script goes on",
         |fixture| Box::pin(leaves(fixture, Leave::Dropped)),
+    )
+    .needs(SHELL),
+    Case::function(
+        "R5-shell-closed-dropped",
+        "a shell that is dropped as it is being hung up ends all the same",
+        |fixture| Box::pin(hung_up_half_way(fixture)),
     )
     .needs(SHELL),
     Case::function(
@@ -309,6 +317,27 @@ async fn leaves(fixture: Fixture, leave: Leave) -> Checked {
         outcome.exit_code() == Some(0),
         "the next one ended so: {outcome}"
     );
+    running.instance.stop().await?;
+    Ok(())
+}
+
+/// At several moments of what a backend does meanwhile.
+async fn hung_up_half_way(fixture: Fixture) -> Checked {
+    let (running, found) = running(&fixture, &Sleeper::new()).await?;
+    for milliseconds in [0, 1, 2, 4, 8, 16] {
+        let sleeper = Sleeper::new();
+        let mut console = Console::open(&fixture.provider, &found, SIZE);
+        let line = format!("echo o''pen; {}\n", sleeper.command());
+        console.enter(line.as_bytes()).await?;
+        console.shows("open").await?;
+        sleeper.seen(&fixture, 1).await?;
+        console.close();
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        drop(console);
+        within(PROMPTLY, "settle()", fixture.provider.settle()).await?;
+        sleeper.gone(PROMPTLY, "after its shell").await?;
+    }
+    ensure!(!running.has_ended(), "the script ended with a shell");
     running.instance.stop().await?;
     Ok(())
 }
