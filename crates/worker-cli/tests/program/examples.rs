@@ -1,6 +1,7 @@
 //! What the README and the guides show is run: on this machine, on an engine,
 //! a machine and a server of the tests' own.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -187,10 +188,12 @@ fn those_of_ssh_end_as_they_say() {
         for (server, name) in servers.iter().zip(["build1", "build2"]) {
             let (port, key) = (server.port(), server.identity());
             let (key, hosts) = (key.display(), known_hosts.display());
-            config += &format!(
+            write!(
+                config,
                 "Host {name}\n HostName 127.0.0.1\n Port {port}\n IdentityFile {key}\n \
                  UserKnownHostsFile {hosts}\n IdentityAgent none\n"
-            );
+            )
+            .unwrap();
             keys += &std::fs::read_to_string(server.known_hosts().unwrap()).unwrap();
         }
         let keys = if line.contains(UNKNOWN) { "" } else { &keys };
