@@ -182,11 +182,26 @@ impl Error {
         self.with(|inner| inner.hint = Some(hint.into()))
     }
 
+    /// The same as [`with_hint`](Self::with_hint), where there is one.
+    #[must_use]
+    pub fn with_hint_if_any(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
     /// Says that the same call may succeed later, and is safe to repeat:
     /// nothing that it did can have taken effect twice.
     #[must_use]
     pub fn retryable(self) -> Self {
-        self.with(|inner| inner.retryable = true)
+        self.retryable_if(true)
+    }
+
+    /// Says whether it is [`retryable`](Self::retryable).
+    #[must_use]
+    pub fn retryable_if(self, retryable: bool) -> Self {
+        self.with(|inner| inner.retryable = retryable)
     }
 
     /// Adds the reason for this error.

@@ -257,17 +257,10 @@ impl Failure {
 
     /// The error of the contract, for this operation.
     pub(crate) fn during(self, operation: Operation) -> Error {
-        let kind = self.kind();
-        let hint = self.hint();
-        let retryable = operation == Operation::Start && self.is_retryable();
-        let mut error = Error::failed(kind, "docker", operation, self);
-        if let Some(hint) = hint {
-            error = error.with_hint(hint);
-        }
-        if retryable {
-            error = error.retryable();
-        }
-        error
+        let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
+        Error::failed(kind, "docker", operation, self)
+            .with_hint_if_any(hint)
+            .retryable_if(retryable && operation == Operation::Start)
     }
 
     /// The error of the contract, for this operation on this instance.

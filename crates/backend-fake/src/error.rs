@@ -62,10 +62,10 @@ impl FakeError {
             Self::List(_) => (Kind::Unreachable, Operation::List),
         };
         let passes = matches!(self, Self::StartPasses);
-        let mut error = Error::failed(kind, "fake", operation, self);
-        if let Some(instance) = instance {
-            error = error.on_instance(instance);
+        let error = Error::failed(kind, "fake", operation, self).retryable_if(passes);
+        match instance {
+            Some(instance) => error.on_instance(instance),
+            None => error,
         }
-        if passes { error.retryable() } else { error }
     }
 }

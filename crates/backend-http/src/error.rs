@@ -198,14 +198,13 @@ impl HttpError {
     /// The contract's error; the only place where one is made.
     pub(crate) fn into_error(self, operation: Operation, instance: Option<&InstanceId>) -> Error {
         let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
-        let mut error = Error::failed(kind, "http", operation, self);
-        if let Some(instance) = instance {
-            error = error.on_instance(instance);
+        let error = Error::failed(kind, "http", operation, self)
+            .with_hint_if_any(hint)
+            .retryable_if(retryable);
+        match instance {
+            Some(instance) => error.on_instance(instance),
+            None => error,
         }
-        if let Some(hint) = hint {
-            error = error.with_hint(hint);
-        }
-        if retryable { error.retryable() } else { error }
     }
 
     /// Whether the same step may succeed later, and repeating it is safe.

@@ -107,17 +107,10 @@ impl Failure {
 
     /// The error of the contract, for this operation.
     pub(crate) fn during(self, operation: Operation) -> Error {
-        let kind = self.kind();
-        let hint = self.hint();
-        let retryable = kind == ErrorKind::Exhausted;
-        let mut error = Error::failed(kind, "local", operation, self);
-        if let Some(hint) = hint {
-            error = error.with_hint(hint);
-        }
-        if retryable {
-            error = error.retryable();
-        }
-        error
+        let (kind, hint) = (self.kind(), self.hint());
+        Error::failed(kind, "local", operation, self)
+            .with_hint_if_any(hint)
+            .retryable_if(kind == ErrorKind::Exhausted)
     }
 
     /// The error of the contract, for this operation on this instance.

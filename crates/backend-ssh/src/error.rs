@@ -259,14 +259,9 @@ impl Failure {
     /// The error of the contract, for this operation.
     pub(crate) fn during(self, operation: Operation) -> Error {
         let (kind, hint, retryable) = (self.kind(), hint::of(&self), self.is_retryable());
-        let mut error = Error::failed(kind, "ssh", operation, self);
-        if let Some(hint) = hint {
-            error = error.with_hint(hint);
-        }
-        if retryable {
-            error = error.retryable();
-        }
-        error
+        Error::failed(kind, "ssh", operation, self)
+            .with_hint_if_any(hint)
+            .retryable_if(retryable)
     }
 
     /// The error of the contract, for this operation on this instance.
