@@ -65,6 +65,7 @@ mod instance;
 mod janitor;
 mod marks;
 mod options;
+mod order;
 mod outcome;
 mod owner;
 mod progress;
@@ -95,6 +96,7 @@ pub use options::{
     ByteSize, Family, Kind, OptionField, OptionSpec, OptionValue, Options, Problem, Problems,
     schema, unknown_keys,
 };
+pub use order::OutOfOrder;
 pub use outcome::{Loss, LossCause, Outcome, RunResult};
 pub use owner::{OwnerId, state_directory};
 pub use progress::{Phase, Progress, ProgressReporter, ProgressSink};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, OutOfOrder, Result};
 
 /// Where an instance that keeps its script in memory keeps it. It enforces the
 /// order of the contract: a second script is stale, a run takes the script
@@ -35,13 +35,8 @@ impl ScriptSlot {
         let mut stage = self.lock();
         match *stage {
             Stage::Empty => *stage = Stage::Filled(script.to_vec()),
-            Stage::Filled(_) | Stage::Taken => {
-                return Err(Error::new(
-                    ErrorKind::Stale,
-                    "previous build artifacts found on stale vm: the instance has a script",
-                ));
-            }
-            Stage::Closed => return Err(Error::new(ErrorKind::InvalidState, STOPPED)),
+            Stage::Filled(_) | Stage::Taken => return Err(refusal(OutOfOrder::Stale)),
+            Stage::Closed => return Err(refusal(OutOfOrder::Stopped)),
         }
         Ok(())
     }
@@ -60,11 +55,11 @@ impl ScriptSlot {
                 *stage = Stage::Taken;
                 return Ok(script);
             }
-            Stage::Empty => "no script was uploaded",
-            Stage::Taken => "the script was run before",
-            Stage::Closed => STOPPED,
+            Stage::Empty => OutOfOrder::NoScript,
+            Stage::Taken => OutOfOrder::RunBefore,
+            Stage::Closed => OutOfOrder::Stopped,
         };
-        Err(Error::new(ErrorKind::InvalidState, refused))
+        Err(refusal(refused))
     }
 
     /// The end: from now on there is nothing to put or take.
@@ -77,7 +72,9 @@ impl ScriptSlot {
     }
 }
 
-const STOPPED: &str = "the instance was stopped";
+fn refusal(call: OutOfOrder) -> Error {
+    Error::new(call.kind(), call.to_string())
+}
 
 impl fmt::Debug for ScriptSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,6 +90,7 @@ impl fmt::Debug for ScriptSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn one_script_goes_in_and_out_once() {

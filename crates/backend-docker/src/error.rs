@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 use bollard::errors::Error as BollardError;
 use tokio::time::{Instant, sleep};
 
@@ -56,16 +56,8 @@ pub(crate) enum Failure {
         attribute: &'static str,
         value: String,
     },
-    #[error("the instance already has a script, so it is stale")]
-    Stale,
-    #[error("there is no script yet")]
-    NoScript,
-    #[error("the script was run before")]
-    RunBefore,
-    #[error("the script has not been run")]
-    NotRun,
-    #[error("the instance is stopped")]
-    Stopped,
+    #[error(transparent)]
+    Order(#[from] OutOfOrder),
     #[error("container {0} has ended, and nothing can be run in it")]
     Ended(String),
     #[error("cannot write the output of the shell")]
@@ -281,10 +273,8 @@ impl Failure {
             }
             Self::Stream { .. } => ErrorKind::Unreachable,
             Self::Nonsense { .. } => ErrorKind::Protocol,
-            Self::Stale => ErrorKind::Stale,
-            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped | Self::Ended(_) => {
-                ErrorKind::InvalidState
-            }
+            Self::Order(call) => call.kind(),
+            Self::Ended(_) => ErrorKind::InvalidState,
             Self::ShellOutput(_) => ErrorKind::Io,
             Self::Cancelled | Self::RuntimeEnded => ErrorKind::Cancelled,
             Self::Leftover { .. } => ErrorKind::Leftover,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backend_core::interpreter::Interpreter;
-use backend_core::{Environment, InstanceId, Janitor, Operation, Result, Signal};
+use backend_core::{Environment, InstanceId, Janitor, Operation, OutOfOrder, Result, Signal};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -55,11 +55,11 @@ impl Job {
         self: &Arc<Self>,
         janitor: &Janitor,
         script: &[u8],
-    ) -> std::result::Result<(), Failure> {
+    ) -> Result<(), Failure> {
         let mut claim = self.claim(|stage| match stage {
             Stage::Empty => Ok(Stage::Uploading),
-            Stage::Stopped => Err(Failure::Stopped),
-            _ => Err(Failure::Stale),
+            Stage::Stopped => Err(OutOfOrder::Stopped.into()),
+            _ => Err(OutOfOrder::Stale.into()),
         })?;
         let (sender, receiver) = oneshot::channel();
         let (job, bytes) = (self.clone(), script.to_vec());
@@ -79,18 +79,18 @@ impl Job {
         &self,
         environment: &Environment,
         then: Then,
-    ) -> std::result::Result<Opened, Failure> {
+    ) -> Result<Opened, Failure> {
         let mut interpreter = None;
         let mut claim = self.claim(|stage| match stage {
             Stage::Uploaded(uploaded) => {
                 interpreter = Some(uploaded.clone());
                 Ok(Stage::Beginning)
             }
-            Stage::Empty | Stage::Uploading => Err(Failure::NoScript),
-            Stage::Beginning | Stage::Begun => Err(Failure::RunBefore),
-            Stage::Stopped => Err(Failure::Stopped),
+            Stage::Empty | Stage::Uploading => Err(OutOfOrder::NoScript.into()),
+            Stage::Beginning | Stage::Begun => Err(OutOfOrder::RunBefore.into()),
+            Stage::Stopped => Err(OutOfOrder::Stopped.into()),
         })?;
-        let interpreter = interpreter.ok_or(Failure::NoScript)?;
+        let interpreter = interpreter.ok_or(OutOfOrder::NoScript)?;
         let mut gate = self.gate.lock().await;
         let item = Exchange::Environment(environment, &interpreter);
         let stored = self.exchange(&mut gate, item).await;
@@ -99,7 +99,7 @@ impl Job {
             return Err(self.broken("before the script began", None).await);
         };
         if !claim.become_stage(Stage::Begun) {
-            return Err(Failure::Stopped);
+            return Err(OutOfOrder::Stopped.into());
         }
         // From here on the script may have begun, whatever the write says.
         let (opened, written) = ready.go(then).await;
@@ -110,11 +110,11 @@ impl Job {
     }
 
     /// Signals what runs.
-    pub(crate) async fn signal(&self, signal: Signal) -> std::result::Result<(), Failure> {
+    pub(crate) async fn signal(&self, signal: Signal) -> Result<(), Failure> {
         match &*self.lock() {
             Stage::Begun => {}
-            Stage::Stopped => return Err(Failure::Stopped),
-            _ => return Err(Failure::NotRun),
+            Stage::Stopped => return Err(OutOfOrder::Stopped.into()),
+            _ => return Err(OutOfOrder::NotRun.into()),
         }
         let sent = if signal == Signal::KILL {
             self.container.kill().await
@@ -132,7 +132,7 @@ impl Job {
     }
 
     /// What runs, for a person.
-    pub(crate) async fn processes(&self) -> std::result::Result<Option<String>, Failure> {
+    pub(crate) async fn processes(&self) -> Result<Option<String>, Failure> {
         let listed = self.container.processes().await;
         listed.map_err(|source| Failure::Engine {
             step: format!("list the processes of container {}", self.container.name()),
@@ -156,11 +156,7 @@ impl Job {
     }
 
     /// One exchange with the gate. A gate that broke is let go of.
-    async fn exchange(
-        &self,
-        gate: &mut Option<Gate>,
-        item: Exchange<'_>,
-    ) -> std::result::Result<(), Failure> {
+    async fn exchange(&self, gate: &mut Option<Gate>, item: Exchange<'_>) -> Result<(), Failure> {
         let during = item.during();
         // Taken out, so that one that was dropped half way is not used again.
         let Some(mut talking) = gate.take() else {
@@ -186,7 +182,7 @@ impl Job {
             source = engine_lost(self.container.engine()) => {
                 return Err(Failure::Engine { step: format!("talk to the container {during}"), source });
             }
-            () = self.stopping.cancelled() => return Err(Failure::Stopped),
+            () = self.stopping.cancelled() => return Err(OutOfOrder::Stopped.into()),
         };
         if let Broken::Refused(why, _) = &broken
             && matches!(why.as_str(), "environment" | "size")
@@ -199,7 +195,7 @@ impl Job {
 
     async fn broken(&self, during: &'static str, broken: Option<Broken>) -> Failure {
         if self.stopping.is_cancelled() {
-            return Failure::Stopped;
+            return OutOfOrder::Stopped.into();
         }
         Failure::of_gate(&self.container, during, broken).await
     }
@@ -208,8 +204,8 @@ impl Job {
     /// stage is what it was, unless the claim has made it another.
     fn claim(
         &self,
-        to: impl FnOnce(&Stage) -> std::result::Result<Stage, Failure>,
-    ) -> std::result::Result<Claim<'_>, Failure> {
+        to: impl FnOnce(&Stage) -> Result<Stage, Failure>,
+    ) -> Result<Claim<'_>, Failure> {
         let mut stage = self.lock();
         let next = to(&stage)?;
         let before = std::mem::replace(&mut *stage, next.clone());

@@ -1,6 +1,6 @@
 //! Everything that can fail, on purpose or by misuse.
 
-use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,21 +15,21 @@ pub(crate) enum FakeError {
     Image,
     #[error("the start was cancelled")]
     StartCancelled,
-    #[error("previous build artifacts found on stale vm")]
+    #[error("{}", OutOfOrder::Stale)]
     Stale,
     #[error("{0}")]
     Upload(String),
     #[error("{0}")]
     Run(String),
-    #[error("no script was uploaded")]
+    #[error("{}", OutOfOrder::NoScript)]
     NoScript(Operation),
-    #[error("the script has not begun")]
+    #[error("{}", OutOfOrder::NotRun)]
     NotBegun(Operation),
-    #[error("another upload is under way")]
+    #[error("{}", OutOfOrder::Uploading)]
     Uploading,
-    #[error("a script was run already")]
+    #[error("{}", OutOfOrder::RunBefore)]
     RunTwice,
-    #[error("the instance was stopped")]
+    #[error("{}", OutOfOrder::Stopped)]
     Stopped(Operation),
     #[error("the instance is left behind, as configured by `stop-failures`")]
     Stop(Operation),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 use worker_api::{Code, InvalidChunk, Problem};
 
 /// Why a step failed.
@@ -46,20 +46,10 @@ pub(crate) enum HttpError {
     #[cfg(feature = "ssh")]
     #[error("the machine that the service handed out cannot be used")]
     Machine(#[source] Error),
-    #[error("another upload is under way")]
-    Uploading,
     #[error("an upload was given up half way; the instance is of no use any more")]
     Spoiled,
-    #[error("previous build artifacts found on stale vm: the instance has a script")]
-    Stale,
-    #[error("no script was uploaded")]
-    NoScript,
-    #[error("a script was run already")]
-    RunTwice,
-    #[error("the script has not begun")]
-    NotBegun,
-    #[error("the instance was stopped")]
-    Stopped,
+    #[error(transparent)]
+    Order(#[from] OutOfOrder),
     #[error("the instance may be left at {endpoint}, until its lease of {lease:?} has run out")]
     Left {
         endpoint: String,
@@ -236,13 +226,8 @@ impl HttpError {
             Self::NoSsh => Kind::Unsupported,
             #[cfg(feature = "ssh")]
             Self::Machine(error) => error.kind(),
-            Self::Stale => Kind::Stale,
-            Self::Uploading
-            | Self::Spoiled
-            | Self::NoScript
-            | Self::RunTwice
-            | Self::NotBegun
-            | Self::Stopped => Kind::InvalidState,
+            Self::Spoiled => Kind::InvalidState,
+            Self::Order(call) => call.kind(),
             Self::Left { .. } => Kind::Leftover,
             Self::Elsewhere(_) => Kind::InvalidInput,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use backend_core::OutOfOrder;
 use worker_api::RunId;
 
 use crate::error::HttpError;
@@ -34,10 +35,10 @@ impl Stages {
                 *stage = Stage::Uploading;
                 Ok(Upload(self))
             }
-            Stage::Uploading => Err(HttpError::Uploading),
+            Stage::Uploading => Err(OutOfOrder::Uploading.into()),
             Stage::Spoiled => Err(HttpError::Spoiled),
-            Stage::Uploaded | Stage::Running(_) | Stage::Ended(_) => Err(HttpError::Stale),
-            Stage::Stopped => Err(HttpError::Stopped),
+            Stage::Uploaded | Stage::Running(_) | Stage::Ended(_) => Err(OutOfOrder::Stale.into()),
+            Stage::Stopped => Err(OutOfOrder::Stopped.into()),
         }
     }
 
@@ -49,10 +50,10 @@ impl Stages {
                 *stage = Stage::Running(id.clone());
                 Ok(())
             }
-            Stage::Empty | Stage::Uploading => Err(HttpError::NoScript),
+            Stage::Empty | Stage::Uploading => Err(OutOfOrder::NoScript.into()),
             Stage::Spoiled => Err(HttpError::Spoiled),
-            Stage::Running(_) | Stage::Ended(_) => Err(HttpError::RunTwice),
-            Stage::Stopped => Err(HttpError::Stopped),
+            Stage::Running(_) | Stage::Ended(_) => Err(OutOfOrder::RunBefore.into()),
+            Stage::Stopped => Err(OutOfOrder::Stopped.into()),
         }
     }
 
@@ -77,8 +78,8 @@ impl Stages {
         match &*self.lock() {
             Stage::Running(id) => Ok(Some(id.clone())),
             Stage::Ended(_) => Ok(None),
-            Stage::Stopped => Err(HttpError::Stopped),
-            _ => Err(HttpError::NotBegun),
+            Stage::Stopped => Err(OutOfOrder::Stopped.into()),
+            _ => Err(OutOfOrder::NotRun.into()),
         }
     }
 
@@ -132,19 +133,37 @@ mod tests {
     #[test]
     fn a_script_goes_in_once_and_runs_once() {
         let (stages, id) = (Stages::default(), RunId::random());
-        assert!(matches!(stages.begin(&id), Err(HttpError::NoScript)));
-        assert!(matches!(stages.running(), Err(HttpError::NotBegun)));
+        assert!(matches!(
+            stages.begin(&id),
+            Err(HttpError::Order(OutOfOrder::NoScript))
+        ));
+        assert!(matches!(
+            stages.running(),
+            Err(HttpError::Order(OutOfOrder::NotRun))
+        ));
         let upload = stages.upload().unwrap();
-        assert!(matches!(stages.upload().err(), Some(HttpError::Uploading)));
+        assert!(matches!(
+            stages.upload().err(),
+            Some(HttpError::Order(OutOfOrder::Uploading))
+        ));
         upload.settle(true);
-        assert!(matches!(stages.upload().err(), Some(HttpError::Stale)));
+        assert!(matches!(
+            stages.upload().err(),
+            Some(HttpError::Order(OutOfOrder::Stale))
+        ));
         stages.begin(&id).unwrap();
-        assert!(matches!(stages.begin(&id), Err(HttpError::RunTwice)));
+        assert!(matches!(
+            stages.begin(&id),
+            Err(HttpError::Order(OutOfOrder::RunBefore))
+        ));
         assert_eq!(stages.running().unwrap(), Some(id));
         stages.ended();
         assert_eq!(stages.running().unwrap(), None);
         stages.stop();
-        assert!(matches!(stages.upload().err(), Some(HttpError::Stopped)));
+        assert!(matches!(
+            stages.upload().err(),
+            Some(HttpError::Order(OutOfOrder::Stopped))
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 use rustix::io::Errno;
 
 use crate::machine::Controller;
@@ -45,16 +45,8 @@ pub(crate) enum Failure {
         value: String,
         own: &'static str,
     },
-    #[error("the instance already has a script, so it is stale")]
-    Stale,
-    #[error("there is no script yet")]
-    NoScript,
-    #[error("the script was run before")]
-    RunBefore,
-    #[error("the script has not been run")]
-    NotRun,
-    #[error("the instance is stopped")]
-    Stopped,
+    #[error(transparent)]
+    Order(#[from] OutOfOrder),
     #[error("the instance was removed by someone else")]
     Gone(#[source] Box<Failure>),
     #[error("the environment variable `{0}` is set by the backend itself")]
@@ -141,10 +133,8 @@ impl Failure {
             | Self::ReservedVariable(_)
             | Self::EnvironmentTooLarge(_)
             | Self::OtherPlace(_) => ErrorKind::InvalidInput,
-            Self::Occupied(_) | Self::Stale => ErrorKind::Stale,
-            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
-                ErrorKind::InvalidState
-            }
+            Self::Occupied(_) => ErrorKind::Stale,
+            Self::Order(call) => call.kind(),
             Self::Gone(_) | Self::Removed => ErrorKind::Gone,
             Self::ShellOutput(_) => ErrorKind::Io,
             Self::Leftover(_) => ErrorKind::Leftover,

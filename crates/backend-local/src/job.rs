@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend_core::interpreter::Interpreter;
-use backend_core::{InstanceId, Operation, Result, RunOptions, RunResult, Signal};
+use backend_core::{InstanceId, Operation, OutOfOrder, Result, RunOptions, RunResult, Signal};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +126,7 @@ impl Job {
     pub(crate) async fn signal(&self, signal: Signal) -> Result<(), Failure> {
         // A script that is just beginning gets it too.
         self.stages.settled(ENDS_WITHIN).await;
-        let process = self.stages.process().ok_or(Failure::NotRun)?;
+        let process = self.stages.process().ok_or(OutOfOrder::NotRun)?;
         let containment = self.remains.containment.clone();
         blocking(move || {
             if process.is_over() {

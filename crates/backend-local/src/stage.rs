@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use backend_core::OutOfOrder;
 use backend_core::interpreter::Interpreter;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -43,11 +44,11 @@ impl Stages {
     }
 
     /// Whether there is room for a script.
-    pub(crate) fn takes_script(&self) -> Result<(), Failure> {
+    pub(crate) fn takes_script(&self) -> Result<(), OutOfOrder> {
         match &*self.lock() {
             Stage::Empty => Ok(()),
-            Stage::Uploaded(_) | Stage::Beginning | Stage::Begun(_) => Err(Failure::Stale),
-            Stage::Stopped { .. } => Err(Failure::Stopped),
+            Stage::Uploaded(_) | Stage::Beginning | Stage::Begun(_) => Err(OutOfOrder::Stale),
+            Stage::Stopped { .. } => Err(OutOfOrder::Stopped),
         }
     }
 
@@ -63,22 +64,24 @@ impl Stages {
                 *stage = Stage::Uploaded(interpreter);
                 Ok(())
             }
-            Stage::Uploaded(_) | Stage::Beginning | Stage::Begun(_) => Err(Failure::Stale),
-            Stage::Stopped { .. } => Err(Failure::Stopped),
+            Stage::Uploaded(_) | Stage::Beginning | Stage::Begun(_) => {
+                Err(OutOfOrder::Stale.into())
+            }
+            Stage::Stopped { .. } => Err(OutOfOrder::Stopped.into()),
         })
     }
 
     /// Claims the one run. Who has it must call [`begun`](Self::begun).
-    pub(crate) fn begin(&self) -> Result<Interpreter, Failure> {
+    pub(crate) fn begin(&self) -> Result<Interpreter, OutOfOrder> {
         self.change(|stage| match stage {
             Stage::Uploaded(interpreter) => {
                 let interpreter = interpreter.clone();
                 *stage = Stage::Beginning;
                 Ok(interpreter)
             }
-            Stage::Empty => Err(Failure::NoScript),
-            Stage::Beginning | Stage::Begun(_) => Err(Failure::RunBefore),
-            Stage::Stopped { .. } => Err(Failure::Stopped),
+            Stage::Empty => Err(OutOfOrder::NoScript),
+            Stage::Beginning | Stage::Begun(_) => Err(OutOfOrder::RunBefore),
+            Stage::Stopped { .. } => Err(OutOfOrder::Stopped),
         })
     }
 
@@ -172,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn each_step_comes_once_and_in_order() {
         let stages = Stages::new();
-        assert!(matches!(stages.begin(), Err(Failure::NoScript)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::NoScript)));
         let full = || Err(Failure::NoCgroup);
         assert!(matches!(
             stages.upload(shell(), full),
@@ -185,10 +188,10 @@ mod tests {
         stages.upload(shell(), || Ok(())).unwrap();
         assert!(matches!(
             stages.upload(shell(), || Ok(())),
-            Err(Failure::Stale)
+            Err(Failure::Order(OutOfOrder::Stale))
         ));
         let interpreter = stages.begin().unwrap();
-        assert!(matches!(stages.begin(), Err(Failure::RunBefore)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::RunBefore)));
         assert!(!stages.settled(Duration::ZERO).await);
         assert!(stages.begun(Err(interpreter)));
         assert!(stages.settled(Duration::ZERO).await);
@@ -204,8 +207,8 @@ mod tests {
         assert!(!stages.settled(Duration::ZERO).await);
         assert!(!stages.begun(Err(interpreter)), "it has been stopped");
         assert!(stages.settled(Duration::ZERO).await);
-        assert!(matches!(stages.begin(), Err(Failure::Stopped)));
-        assert!(matches!(stages.takes_script(), Err(Failure::Stopped)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::Stopped)));
+        assert!(matches!(stages.takes_script(), Err(OutOfOrder::Stopped)));
         stages.stop();
     }
 }

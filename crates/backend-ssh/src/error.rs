@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backend_core::{Error, ErrorKind, InstanceId, Operation};
+use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 
 use crate::hint;
 use crate::known_hosts::Place;
@@ -123,16 +123,8 @@ pub(crate) enum Failure {
     EnvironmentTooLarge(usize),
     #[error("cannot write the output of the shell")]
     ShellOutput(#[source] io::Error),
-    #[error("the instance already has a script, so it is stale")]
-    Stale,
-    #[error("there is no script yet")]
-    NoScript,
-    #[error("the script was run before")]
-    RunBefore,
-    #[error("the script has not been run")]
-    NotRun,
-    #[error("the instance is stopped")]
-    Stopped,
+    #[error(transparent)]
+    Order(#[from] OutOfOrder),
     #[error("{0} is not a place of this provider")]
     OtherPlace(String),
     #[error("may be left: {what}")]
@@ -310,10 +302,7 @@ impl Failure {
             | Self::ReservedVariable(_)
             | Self::EnvironmentTooLarge(_)
             | Self::OtherPlace(_) => ErrorKind::InvalidInput,
-            Self::Stale => ErrorKind::Stale,
-            Self::NoScript | Self::RunBefore | Self::NotRun | Self::Stopped => {
-                ErrorKind::InvalidState
-            }
+            Self::Order(call) => call.kind(),
             Self::Leftover { .. } => ErrorKind::Leftover,
             Self::Cancelled => ErrorKind::Cancelled,
         }

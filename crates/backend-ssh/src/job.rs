@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use backend_core::interpreter::Interpreter;
 use backend_core::{
-    Environment, InstanceId, Operation, OutputSink, Result, RunOptions, RunResult, Signal,
+    Environment, InstanceId, Operation, OutOfOrder, OutputSink, Result, RunOptions, RunResult,
+    Signal,
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -20,9 +21,8 @@ use crate::places::Permit;
 use crate::printf;
 use crate::pump::pump;
 use crate::reply::Line;
-use crate::verdict;
-
 use crate::stage::{Beginning, Stages};
+use crate::verdict;
 
 /// How much of a file is sent before the far side says that it has it. In
 /// between, the lease is renewed.
@@ -61,9 +61,9 @@ impl Job {
         let put = self.put("job/script", script);
         tokio::select! {
             put = put => put?,
-            () = self.stopping.cancelled() => return Err(Failure::Stopped),
+            () = self.stopping.cancelled() => return Err(OutOfOrder::Stopped.into()),
         }
-        upload.commit(Interpreter::of(script))
+        Ok(upload.commit(Interpreter::of(script))?)
     }
 
     /// Puts a file there, as a line or in pieces; from the beginning again where
@@ -159,7 +159,7 @@ impl Job {
             let answer = tokio::select! {
                 answer = self.link.ask(command.clone(), false, ANSWERS_WITHIN) => answer,
                 // Counts as begun, which the stop has to end.
-                () = self.stopping.cancelled() => return Ok(Err(verdict::lost(&Failure::Stopped))),
+                () = self.stopping.cancelled() => return Ok(Err(verdict::lost(&OutOfOrder::Stopped.into()))),
             };
             match answer {
                 Ok(lines) => match lines.as_slice() {
@@ -215,7 +215,7 @@ impl Job {
 
     pub(crate) async fn signal(&self, signal: Signal) -> Result<(), Failure> {
         if !self.stages.has_begun() {
-            return Err(Failure::NotRun);
+            return Err(OutOfOrder::NotRun.into());
         }
         let command = format!("signal {}\n", signal.number());
         loop {

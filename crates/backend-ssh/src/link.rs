@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend_core::OutOfOrder;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
@@ -149,7 +150,7 @@ impl Link {
     fn dead(&self) -> Failure {
         match &*self.state.borrow() {
             State::Dead(failure) => Failure::Shared(failure.clone()),
-            State::Up { .. } | State::Down => Failure::Stopped,
+            State::Up { .. } | State::Down => OutOfOrder::Stopped.into(),
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use backend_core::OutOfOrder;
 use backend_core::interpreter::Interpreter;
-
-use crate::error::Failure;
 
 #[derive(Debug, Default)]
 enum Stage {
@@ -44,7 +43,7 @@ impl Stages {
         Self::default()
     }
 
-    pub(crate) fn upload(&self) -> Result<Upload<'_>, Failure> {
+    pub(crate) fn upload(&self) -> Result<Upload<'_>, OutOfOrder> {
         let mut stage = self.lock();
         match *stage {
             Stage::Empty => {
@@ -52,13 +51,13 @@ impl Stages {
                 Ok(Upload(self))
             }
             Stage::Uploading | Stage::Uploaded(_) | Stage::Beginning | Stage::Begun => {
-                Err(Failure::Stale)
+                Err(OutOfOrder::Stale)
             }
-            Stage::Stopped { .. } => Err(Failure::Stopped),
+            Stage::Stopped { .. } => Err(OutOfOrder::Stopped),
         }
     }
 
-    pub(crate) fn begin(&self) -> Result<Beginning<'_>, Failure> {
+    pub(crate) fn begin(&self) -> Result<Beginning<'_>, OutOfOrder> {
         let mut stage = self.lock();
         match &*stage {
             Stage::Uploaded(interpreter) => {
@@ -69,9 +68,9 @@ impl Stages {
                     interpreter,
                 })
             }
-            Stage::Empty | Stage::Uploading => Err(Failure::NoScript),
-            Stage::Beginning | Stage::Begun => Err(Failure::RunBefore),
-            Stage::Stopped { .. } => Err(Failure::Stopped),
+            Stage::Empty | Stage::Uploading => Err(OutOfOrder::NoScript),
+            Stage::Beginning | Stage::Begun => Err(OutOfOrder::RunBefore),
+            Stage::Stopped { .. } => Err(OutOfOrder::Stopped),
         }
     }
 
@@ -96,14 +95,14 @@ impl Stages {
 
 impl Upload<'_> {
     /// The script is there as a whole.
-    pub(crate) fn commit(self, interpreter: Interpreter) -> Result<(), Failure> {
+    pub(crate) fn commit(self, interpreter: Interpreter) -> Result<(), OutOfOrder> {
         let mut stage = self.0.lock();
         match *stage {
             Stage::Uploading => {
                 *stage = Stage::Uploaded(interpreter);
                 Ok(())
             }
-            _ => Err(Failure::Stopped),
+            _ => Err(OutOfOrder::Stopped),
         }
     }
 }
@@ -146,20 +145,20 @@ mod tests {
     #[test]
     fn each_step_comes_once_and_in_order() {
         let stages = Stages::new();
-        assert!(matches!(stages.begin(), Err(Failure::NoScript)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::NoScript)));
         let upload = stages.upload().unwrap();
-        assert!(matches!(stages.upload(), Err(Failure::Stale)));
+        assert!(matches!(stages.upload(), Err(OutOfOrder::Stale)));
         drop(upload);
         stages.upload().unwrap().commit(shell()).unwrap();
-        assert!(matches!(stages.upload(), Err(Failure::Stale)));
+        assert!(matches!(stages.upload(), Err(OutOfOrder::Stale)));
         stages.begin().unwrap().not_begun();
         assert!(!stages.has_begun());
         drop(stages.begin().unwrap());
         assert!(stages.has_begun(), "a dropped beginning may have begun");
-        assert!(matches!(stages.begin(), Err(Failure::RunBefore)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::RunBefore)));
         stages.stop();
         assert!(stages.has_begun());
-        assert!(matches!(stages.begin(), Err(Failure::Stopped)));
+        assert!(matches!(stages.begin(), Err(OutOfOrder::Stopped)));
     }
 
     #[test]
@@ -167,7 +166,7 @@ mod tests {
         let stages = Stages::new();
         let upload = stages.upload().unwrap();
         stages.stop();
-        assert!(matches!(upload.commit(shell()), Err(Failure::Stopped)));
-        assert!(matches!(stages.upload(), Err(Failure::Stopped)));
+        assert!(matches!(upload.commit(shell()), Err(OutOfOrder::Stopped)));
+        assert!(matches!(stages.upload(), Err(OutOfOrder::Stopped)));
     }
 }

@@ -57,13 +57,15 @@ fn loss(failure: &Failure) -> Loss {
 mod tests {
     use std::sync::Arc;
 
+    use backend_core::OutOfOrder;
+
     use super::*;
     use crate::flow::Exit;
 
     fn pumped(exit: Option<Exit>, dead: bool) -> Pumped {
         Pumped {
             exit,
-            dead: dead.then(|| Arc::new(Failure::Stopped)),
+            dead: dead.then(|| Arc::new(OutOfOrder::Stopped.into())),
             bytes: 3,
             complete: true,
             reconnects: 1,

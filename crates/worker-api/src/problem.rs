@@ -1,6 +1,6 @@
 //! Problems: RFC 9457 documents, and the contract's errors on the wire.
 
-use backend_core::{Chain, Error, ErrorKind};
+use backend_core::{Chain, Error, ErrorKind, OutOfOrder};
 use serde::{Deserialize, Serialize};
 
 const URN: &str = "urn:worker:problem:";
@@ -203,6 +203,11 @@ impl Problem {
             retryable: error.is_retryable(),
             ..Self::new(Code::of(error.kind()), Chain(error).to_string()).in_stage(stage)
         }
+    }
+
+    /// What a call that does not fit the instance's state is on the wire.
+    pub fn out_of_order(call: OutOfOrder, stage: &str) -> Self {
+        Self::new(Code::of(call.kind()), call.to_string()).in_stage(stage)
     }
 
     /// Its code, if the problem is one of this protocol.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backend_core::{Capabilities, Capability, Environment, InstanceId, Provider, RunOptions};
+use backend_core::{
+    Capabilities, Capability, Environment, InstanceId, OutOfOrder, Provider, RunOptions,
+};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
@@ -219,8 +221,7 @@ impl Host {
             return Err(not_ready(hosted));
         }
         if hosted.script.lock().await.is_none() {
-            let detail = "no script was uploaded";
-            return Err(Problem::new(Code::InvalidState, detail).in_stage("run"));
+            return Err(Problem::out_of_order(OutOfOrder::NoScript, "run"));
         }
         if !self.journals.has_room() {
             let detail = "the server has no room for more output";

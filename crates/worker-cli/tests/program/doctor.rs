@@ -264,7 +264,7 @@ fn an_earlier_jobs_leftovers_on_the_instance() {
         ok      start
         FAILED  upload
             error: failed to upload the script `[ID]` on backend `fake`
-            caused by: previous build artifacts found on stale vm
+            caused by: the instance already has a script, so it is stale
             hint: `worker reap` removes what may be left
         skipped run
         ok      stop

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use backend_core::OutOfOrder;
 use http::{HeaderMap, StatusCode};
 use worker_api::{Code, Digest, InstanceState, Problem, ScriptDocument, header};
 
@@ -47,21 +48,13 @@ pub(super) async fn upload(
         return Err(not_ready(&hosted).in_stage("upload").into());
     }
     let Ok(mut script) = hosted.script.try_lock() else {
-        let detail = "another upload is under way";
-        return Err(Problem::new(Code::InvalidState, detail)
-            .in_stage("upload")
-            .into());
+        return Err(Problem::out_of_order(OutOfOrder::Uploading, "upload").into());
     };
     match &*script {
         Some(there) if key.is_some() && there.key == key && there.digest == digest => {
             Ok(document(StatusCode::OK, &told(there)))
         }
-        Some(_) => {
-            let detail = "previous build artifacts found on stale vm: the instance has a script";
-            Err(Problem::new(Code::StaleInstance, detail)
-                .in_stage("upload")
-                .into())
-        }
+        Some(_) => Err(Problem::out_of_order(OutOfOrder::Stale, "upload").into()),
         None => {
             // Cancel safe by the contract: a request that is given up leaves
             // nothing that can run.
