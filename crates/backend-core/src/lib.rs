@@ -51,6 +51,7 @@ pub mod quote;
 pub mod reap;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod without_images;
 
 mod attributes;
 mod capability;

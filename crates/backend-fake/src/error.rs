@@ -1,5 +1,6 @@
 //! Everything that can fail, on purpose or by misuse.
 
+use backend_core::without_images::NoImages;
 use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 
 /// Why a step failed.
@@ -11,8 +12,8 @@ pub(crate) enum FakeError {
     Start(String),
     #[error("a failure that passes, as configured by `start-failures`")]
     StartPasses,
-    #[error("there are no images: nothing is executed")]
-    Image,
+    #[error(transparent)]
+    NoImages(NoImages),
     #[error("the start was cancelled")]
     StartCancelled,
     #[error("{}", OutOfOrder::Stale)]
@@ -47,7 +48,7 @@ impl FakeError {
             Self::Setup(_) => (Kind::Unreachable, Operation::Setup),
             Self::Start(_) => (Kind::Unsuitable, Operation::Start),
             Self::StartPasses => (Kind::Unreachable, Operation::Start),
-            Self::Image => (Kind::Unsupported, Operation::Start),
+            Self::NoImages(_) => (Kind::Unsupported, Operation::Start),
             Self::StartCancelled => (Kind::Cancelled, Operation::Start),
             Self::Stale => (Kind::Stale, Operation::Upload),
             Self::Upload(_) => (Kind::Exhausted, Operation::Upload),

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use backend_core::Operation;
 use backend_core::{
-    Capabilities, Capability, Found, Instance, Janitor, LossCause, Options as _, Phase, Progress,
-    Provider, ProviderConfig, Result, StartAttributes, StartContext,
+    Capabilities, Capability, Found, Instance, Janitor, LossCause, Operation, Options as _, Phase,
+    Progress, Provider, ProviderConfig, Result, StartAttributes, StartContext, without_images,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -77,9 +76,8 @@ impl Provider for FakeProvider {
         attributes: &StartAttributes,
         context: &StartContext,
     ) -> Result<Box<dyn Instance>> {
-        if !attributes.image_name.is_empty() {
-            return Err(FakeError::Image.into_error(Some(&context.id)));
-        }
+        without_images::check(attributes)
+            .map_err(|asked| FakeError::NoImages(asked).into_error(Some(&context.id)))?;
         let (shared, context) = (self.shared.clone(), context.clone());
         let instance: FakeInstance = self
             .shared

@@ -1,23 +1,12 @@
 //! What a job asks of its instance, held against what this machine is.
 
-use backend_core::StartAttributes;
+use backend_core::{StartAttributes, without_images};
 
 use crate::error::Failure;
 
-/// Refuses what this machine is not. There are no images, so an image cannot
-/// be asked for.
+/// Refuses an image, and what this machine is not.
 pub(crate) fn check(attributes: &StartAttributes) -> Result<(), Failure> {
-    for (attribute, value) in [
-        ("image_name", &attributes.image_name),
-        ("osx_image", &attributes.osx_image),
-    ] {
-        if !value.is_empty() {
-            return Err(Failure::NoImages {
-                attribute,
-                value: value.clone(),
-            });
-        }
-    }
+    without_images::check(attributes)?;
     let machine = [
         ("os", &attributes.os, std::env::consts::OS),
         ("arch", &attributes.arch, std::env::consts::ARCH),
@@ -32,20 +21,6 @@ pub(crate) fn check(attributes: &StartAttributes) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// The attributes that only choose an image, and so choose nothing here.
-pub(crate) fn without_effect(attributes: &StartAttributes) -> Vec<&'static str> {
-    [
-        ("language", &attributes.language),
-        ("dist", &attributes.dist),
-        ("group", &attributes.group),
-        ("vm_type", &attributes.vm_type),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(attribute, _)| attribute)
-    .collect()
 }
 
 /// The name that Rust has for what engines and packages call differently.
@@ -75,7 +50,7 @@ mod tests {
             image_name: "alpine".into(),
             ..StartAttributes::default()
         };
-        assert!(matches!(check(&image), Err(Failure::NoImages { .. })));
+        assert!(matches!(check(&image), Err(Failure::NoImages(_))));
         for (name, rust) in [("amd64", "x86_64"), ("arm64", "aarch64")] {
             let arch = StartAttributes {
                 arch: name.into(),
@@ -87,16 +62,5 @@ mod tests {
                 "{name}"
             );
         }
-    }
-
-    #[test]
-    fn what_only_chooses_an_image_is_named() {
-        let attributes = StartAttributes {
-            language: "go".into(),
-            dist: "bookworm".into(),
-            os: "linux".into(),
-            ..StartAttributes::default()
-        };
-        assert_eq!(without_effect(&attributes), ["language", "dist"]);
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use backend_core::without_images::NoImages;
 use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 use rustix::io::Errno;
 
@@ -34,11 +35,8 @@ pub(crate) enum Failure {
         .0.name(), .0.option()
     )]
     NoLimit(Controller),
-    #[error("there are no images on this backend, so `{attribute}` cannot be `{value}`")]
-    NoImages {
-        attribute: &'static str,
-        value: String,
-    },
+    #[error(transparent)]
+    NoImages(#[from] NoImages),
     #[error("this machine has `{attribute}` `{own}`, not `{value}`")]
     OtherMachine {
         attribute: &'static str,
@@ -128,7 +126,7 @@ impl Failure {
             | Self::BaseForeign { .. }
             | Self::BaseOpen { .. }
             | Self::NoCgroup => ErrorKind::Unsuitable,
-            Self::NoLimit(_) | Self::NoImages { .. } => ErrorKind::Unsupported,
+            Self::NoLimit(_) | Self::NoImages(_) => ErrorKind::Unsupported,
             Self::OtherMachine { .. }
             | Self::ReservedVariable(_)
             | Self::EnvironmentTooLarge(_)
@@ -160,7 +158,7 @@ impl Failure {
                 "run the worker in a delegated cgroup (`systemd-run --user --scope -p Delegate=yes`), as root, or without the limit".into(),
             ),
             Self::NoCgroup => Some("leave the option `containment` at `auto`".into()),
-            Self::NoImages { .. } => {
+            Self::NoImages(_) => {
                 Some("choose a backend that has images, such as `docker`".into())
             }
             Self::Leftover(_) => Some("`worker reap` tries again".into()),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use backend_core::{
     Candidate, Capabilities, Capability, Error, Examination, Found, Instance, Janitor, Operation,
     Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
-    ShellStreams, StartAttributes, StartContext, Verdict,
+    ShellStreams, StartAttributes, StartContext, Verdict, without_images,
 };
 
 use crate::attributes;
@@ -92,10 +92,7 @@ impl Provider for LocalProvider {
     ) -> Result<Box<dyn Instance>> {
         let began = Instant::now();
         attributes::check(attributes).map_err(failed(Operation::Start))?;
-        for attribute in attributes::without_effect(attributes) {
-            let text = format!("`{attribute}` has no effect: there are no images on this backend");
-            context.progress.report(Progress::new(Phase::Notice, text));
-        }
+        without_images::report_unused(attributes, &context.progress);
         let news = |phase| Progress::new(phase, context.id.as_str());
         context.progress.report(news(Phase::Creating));
         let (place, janitor) = (self.place.clone(), self.janitor.clone());

@@ -1,37 +1,16 @@
 //! What a job asks of its instance, held against what the machines are.
 
-use backend_core::StartAttributes;
+use backend_core::{StartAttributes, without_images};
 
 use crate::error::Failure;
 
-/// Refuses what no machine here is. There are no images, so an image cannot
-/// be asked for.
+/// Refuses an image, and what no machine here is.
 pub(crate) fn check(attributes: &StartAttributes) -> Result<(), Failure> {
-    for (attribute, value) in [
-        ("image_name", &attributes.image_name),
-        ("osx_image", &attributes.osx_image),
-    ] {
-        if !value.is_empty() {
-            let value = value.clone();
-            return Err(Failure::NoImages { attribute, value });
-        }
-    }
+    without_images::check(attributes)?;
     match attributes.os.as_str() {
         "" | "linux" => Ok(()),
         other => Err(Failure::OtherSystem(other.to_owned())),
     }
-}
-
-/// The attributes that only choose an image, and so choose nothing here.
-pub(crate) fn without_effect(attributes: &StartAttributes) -> Vec<&'static str> {
-    let all = [
-        ("language", &attributes.language),
-        ("dist", &attributes.dist),
-        ("group", &attributes.group),
-        ("vm_type", &attributes.vm_type),
-    ];
-    let asked = all.into_iter().filter(|(_, value)| !value.is_empty());
-    asked.map(|(attribute, _)| attribute).collect()
 }
 
 /// What `uname -m` may say on a machine of this architecture, separated by
@@ -66,7 +45,7 @@ mod tests {
                 .contains("`osx`")
         );
         attributes.image_name = "alpine".into();
-        assert!(matches!(check(&attributes), Err(Failure::NoImages { .. })));
+        assert!(matches!(check(&attributes), Err(Failure::NoImages(_))));
         assert_eq!(machine_names("a\nb"), "a b");
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backend_core::without_images::NoImages;
 use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 
 use crate::hint;
@@ -110,11 +111,8 @@ pub(crate) enum Failure {
     Shared(std::sync::Arc<Failure>),
     #[error("no machine can be used")]
     AllFailed(#[source] Box<Failure>),
-    #[error("there are no images on this backend, so `{attribute}` cannot be `{value}`")]
-    NoImages {
-        attribute: &'static str,
-        value: String,
-    },
+    #[error(transparent)]
+    NoImages(#[from] NoImages),
     #[error("this backend has Linux machines, so `os` cannot be `{0}`")]
     OtherSystem(String),
     #[error("the environment variable `{0}` is set by the backend itself")]
@@ -297,7 +295,7 @@ impl Failure {
             Self::Far { kind, text, .. } => kind.kind(text),
             Self::AllFailed(last) => last.kind(),
             Self::Shared(shared) | Self::Broke(shared) => shared.kind(),
-            Self::NoImages { .. } => ErrorKind::Unsupported,
+            Self::NoImages(_) => ErrorKind::Unsupported,
             Self::OtherSystem(_)
             | Self::ReservedVariable(_)
             | Self::EnvironmentTooLarge(_)

@@ -66,7 +66,7 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
             FarKind::Prepare if !text.is_empty() => "correct the command in the option `prepare`".into(),
             _ => return None,
         },
-        Failure::NoImages { .. } => "choose a backend that has images, such as `docker`".into(),
+        Failure::NoImages(_) => "choose a backend that has images, such as `docker`".into(),
         Failure::Leftover { .. } => "the machine removes it by itself when the lease has run out; `worker reap` does it before".into(),
         _ => return None,
     })

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use backend_core::{
     Capabilities, Capability, Chain, Error, Examination, Found, Instance, Janitor, Operation,
     Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
-    ShellStreams, StartAttributes, StartContext,
+    ShellStreams, StartAttributes, StartContext, without_images,
 };
 use futures_util::future::join_all;
 
@@ -188,10 +188,7 @@ impl Provider for SshProvider {
     ) -> Result<Box<dyn Instance>> {
         let began = Instant::now();
         attributes::check(attributes).map_err(failed(Operation::Start))?;
-        for attribute in attributes::without_effect(attributes) {
-            let text = format!("`{attribute}` has no effect: there are no images on this backend");
-            context.progress.report(Progress::new(Phase::Notice, text));
-        }
+        without_images::report_unused(attributes, &context.progress);
         let starter = Starter {
             options: self.options.clone(),
             places: self.places.clone(),
