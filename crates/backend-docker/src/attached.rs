@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 use crate::frames::{Channel, Frames};
 
 /// As much as a Unix socket holds by default, and some: fewer reads, less time.

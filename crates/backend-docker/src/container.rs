@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::attached::{Attach, Attached};
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 use crate::inspection::Inspection;
 
 /// How long a removal may take in all, also while the engine is away.

@@ -13,7 +13,7 @@ use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
 
 use crate::endpoint::Endpoint;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 use crate::transport;
 
 /// An engine at an endpoint. Clones share it.

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use crate::attached;
 use crate::container::Container;
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 
 /// What to run.
 #[derive(Debug)]

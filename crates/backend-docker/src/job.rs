@@ -8,6 +8,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::container::Container;
+use crate::diagnosis::diagnose;
 use crate::error::Failure;
 use crate::gate::{Broken, Gate, Opened, Then};
 use crate::pulse::engine_lost;
@@ -197,7 +198,7 @@ impl Job {
         if self.stopping.is_cancelled() {
             return OutOfOrder::Stopped.into();
         }
-        Failure::of_gate(&self.container, during, broken).await
+        diagnose(&self.container, during, broken).await
     }
 
     /// Goes to another stage, which lasts until the claim is dropped: then the

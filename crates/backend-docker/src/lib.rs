@@ -50,13 +50,16 @@
 
 mod admission;
 mod attached;
+mod attributes;
 mod config;
 mod container;
+mod diagnosis;
 mod discovery;
 mod docker_config;
 mod docker_context;
 mod endpoint;
 mod engine;
+mod engine_error;
 mod error;
 mod exec;
 mod frames;

@@ -1,6 +1,6 @@
 //! The provider: starts, finds and removes containers on one engine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use backend_core::{
 };
 
 use crate::admission::Admission;
+use crate::attributes;
 use crate::config;
 use crate::container::Container;
 use crate::discovery::discover;
@@ -54,11 +55,11 @@ impl DockerProvider {
     }
 
     /// The engine: the one that is known, else the one that is found.
-    async fn engine(&self) -> std::result::Result<Engine, Failure> {
+    async fn engine(&self) -> Result<Engine, Failure> {
         self.admitting_engine().await.map(|(engine, _)| engine)
     }
 
-    async fn admitting_engine(&self) -> std::result::Result<(Engine, Admission), Failure> {
+    async fn admitting_engine(&self) -> Result<(Engine, Admission), Failure> {
         let known = self.lock().clone();
         match known {
             Some(known) => Ok(known),
@@ -69,7 +70,7 @@ impl DockerProvider {
     async fn find_engine(
         &self,
         examination: &mut Examination,
-    ) -> std::result::Result<(Engine, Admission), Failure> {
+    ) -> Result<(Engine, Admission), Failure> {
         let found = discover(&self.options, examination).await?;
         let mut known = self.lock();
         // Starts that wait, wait for the places that there are.
@@ -81,7 +82,7 @@ impl DockerProvider {
         Ok((found, admission))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Engine, Admission)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Engine, Admission)>> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,7 +140,7 @@ impl Provider for DockerProvider {
     ) -> Result<Box<dyn Instance>> {
         let began = Instant::now();
         let on = |failure: Failure| failure.on(&context.id, Operation::Start);
-        check(attributes).map_err(on)?;
+        attributes::check(attributes).map_err(on)?;
         let news = |phase, text: &str| context.progress.report(Progress::new(phase, text));
         news(Phase::Connecting, "the engine");
         let (engine, admission) = self.admitting_engine().await.map_err(on)?;
@@ -245,7 +246,7 @@ impl Provider for DockerProvider {
 }
 
 /// Makes sure that a container is still the instance that was found.
-fn identify(inspection: &Inspection, found: &Found) -> std::result::Result<(), Failure> {
+fn identify(inspection: &Inspection, found: &Found) -> Result<(), Failure> {
     let labels = inspection.config.labels.as_ref();
     let label = |key: &str| labels?.get(key).map(String::as_str);
     if Marks::from_labels(label).as_ref() == Some(&found.marks) {
@@ -268,18 +269,6 @@ fn found(listed: Listed) -> Option<Found> {
     let mut found = Found::new(marks, state, listed.id);
     found.image = Some(listed.image);
     Some(found)
-}
-
-/// Refuses what a container cannot be.
-fn check(attributes: &StartAttributes) -> std::result::Result<(), Failure> {
-    let os = attributes.os.to_ascii_lowercase();
-    if !os.is_empty() && os != "linux" {
-        return Err(Failure::NotLinux {
-            attribute: "os",
-            value: attributes.os.clone(),
-        });
-    }
-    Ok(())
 }
 
 fn failed(operation: Operation) -> impl Fn(Failure) -> Error {

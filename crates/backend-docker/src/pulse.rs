@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::container::Container;
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 
 /// How long nothing may come before it is asked whether anything can.
 const SILENCE: Duration = Duration::from_secs(15);

@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, Wri
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::container::Container;
-use crate::error::{EngineError, Failure};
+use crate::engine_error::EngineError;
+use crate::error::Failure;
 use crate::exec::{Exec, Process};
 use crate::frames::{Channel, Frames};
 use crate::pulse::engine_lost;

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attached::{Attach, Attached};
 use crate::container::Container;
-use crate::error::{EngineError, Failure};
+use crate::diagnosis::diagnose;
+use crate::engine_error::EngineError;
+use crate::error::Failure;
 use crate::gate::{Broken, Gate, Greeting, Then};
 use crate::image::Image;
 use crate::instance::Parts;
@@ -166,7 +168,7 @@ async fn greet(order: &Order, attached: Attached) -> Result<Gate, Failure> {
         Err(broken) => broken,
     };
     let ended = matches!(broken, Broken::Ended(_));
-    match Failure::of_gate(&order.container, DURING, Some(broken)).await {
+    match diagnose(&order.container, DURING, Some(broken)).await {
         // With an init process, an image without a shell starts, and ends.
         Failure::EndedEarly { reason, .. } if ended => Err(Failure::NoShell {
             image: order.image.name.clone(),

@@ -6,7 +6,7 @@ use backend_core::{Chain, Loss, LossCause};
 use tokio::time::{sleep, timeout};
 
 use crate::container::Container;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 use crate::verdict::EngineEnd;
 
 /// How long one wait is left alone before it is looked whether it is alive.

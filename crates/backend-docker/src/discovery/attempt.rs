@@ -12,7 +12,7 @@ use super::failure::Unanswered;
 use super::version::ApiVersion;
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 use crate::transport;
 
 /// More than what engines say to a ping.

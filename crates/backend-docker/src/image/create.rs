@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::messages::{Message, Messages};
 use crate::engine::Engine;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 
 /// More than any refusal of an engine.
 const LONGEST_REFUSAL: usize = 64 << 10;

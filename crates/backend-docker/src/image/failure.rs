@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backend_core::ErrorKind;
 
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 
 /// Cheap to clone, since several starts may wait for one pull.
 #[derive(Debug, Clone, thiserror::Error)]

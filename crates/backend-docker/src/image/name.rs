@@ -7,7 +7,7 @@ use bollard::models::ImageInspect;
 use super::Image;
 use super::failure::ImageFailure;
 use super::reference::Reference;
-use crate::error::EngineError;
+use crate::engine_error::EngineError;
 
 /// The image that the engine has as `shown`, which `reference` names if it is
 /// a name at a registry.
