@@ -35,18 +35,17 @@ mod place;
 mod provider;
 mod run;
 
-use std::sync::Arc;
-
 use backend_core::{Backend, Options as _};
 
 pub use options::{FakeOptions, FakeSignal, HexBytes};
+pub use provider::FakeProvider;
 
 /// The backend `fake`.
 pub static BACKEND: Backend = Backend {
     alias: "fake",
     human_readable_name: "Fake (simulated)",
     options: FakeOptions::specs,
-    provider: |config| Ok(Arc::new(provider::FakeProvider::from_config(config)?)),
+    provider: FakeProvider::from_config,
 };
 
 backend_core::register!(BACKEND);

@@ -20,7 +20,7 @@ use crate::place::{Place, Removed};
 /// A provider of simulated instances. They are in its memory only: no other
 /// provider finds them.
 #[derive(Debug)]
-pub(crate) struct FakeProvider {
+pub struct FakeProvider {
     shared: Arc<Shared>,
 }
 
@@ -36,20 +36,25 @@ struct Shared {
 }
 
 impl FakeProvider {
-    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Self> {
-        let options = FakeOptions::parse("fake", config)?;
+    /// A provider with these options.
+    pub fn new(options: FakeOptions) -> Self {
         let free = options.slots.map(|slots| {
             let slots = usize::try_from(slots).unwrap_or(Semaphore::MAX_PERMITS);
             Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)))
         });
-        Ok(Self {
+        Self {
             shared: Arc::new(Shared {
                 start_failures: AtomicU32::new(options.start_failures),
                 free,
                 place: Arc::new(Place::new(options)),
                 janitor: Janitor::new(),
             }),
-        })
+        }
+    }
+
+    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
+        let options = FakeOptions::parse("fake", config)?;
+        Ok(Arc::new(Self::new(options)))
     }
 }
 
@@ -116,7 +121,7 @@ impl Shared {
         context: &StartContext,
         token: &CancellationToken,
     ) -> Result<FakeInstance> {
-        let begun = Instant::now();
+        let began = Instant::now();
         let permit = self.free_place(context, token).await?;
         let report = |phase, detail| context.progress.report(Progress::new(phase, detail));
         report(Phase::Creating, "a simulated instance");
@@ -133,7 +138,7 @@ impl Shared {
             error.into_error(Some(&context.id))
         })?;
         report(Phase::Ready, "the simulation is ready");
-        instance.is_ready(begun.elapsed());
+        instance.is_ready(began.elapsed());
         Ok(instance)
     }
 

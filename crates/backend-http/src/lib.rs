@@ -52,19 +52,18 @@ mod remote;
 mod stage;
 mod start;
 
-use std::sync::Arc;
-
 use backend_core::{Backend, Options as _};
 
 pub use endpoint::{Endpoint, Endpoints};
 pub use options::{CapabilityName, HttpOptions};
+pub use provider::HttpProvider;
 
 /// The backend `http`.
 pub static BACKEND: Backend = Backend {
     alias: "http",
     human_readable_name: "HTTP (worker/1)",
     options: HttpOptions::specs,
-    provider: |config| Ok(Arc::new(provider::HttpProvider::from_config(config)?)),
+    provider: HttpProvider::from_config,
 };
 
 backend_core::register!(BACKEND);

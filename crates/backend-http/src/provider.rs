@@ -23,7 +23,7 @@ use crate::start;
 
 /// A provider of instances behind one server, or a pool of them.
 #[derive(Debug)]
-pub(crate) struct HttpProvider {
+pub struct HttpProvider {
     shared: Arc<Shared>,
 }
 
@@ -36,8 +36,14 @@ struct Shared {
 }
 
 impl HttpProvider {
-    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Self> {
-        let options = HttpOptions::parse("http", config)?;
+    /// A provider with these options. Reads the files that they name; connects
+    /// to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidOption` for options that contradict each other, and for a file or
+    /// token that cannot be used; `Io` where no HTTP client can be made.
+    pub fn new(options: HttpOptions) -> Result<Self> {
         let pool = Pool::new(&options);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -46,6 +52,11 @@ impl HttpProvider {
                 janitor: Janitor::new(),
             }),
         })
+    }
+
+    pub(crate) fn from_config(config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
+        let options = HttpOptions::parse("http", config)?;
+        Ok(Arc::new(Self::new(options)?))
     }
 }
 
@@ -164,7 +175,7 @@ impl Shared {
         context: &StartContext,
         token: &CancellationToken,
     ) -> Result<Box<dyn Instance>, HttpError> {
-        let begun = Instant::now();
+        let began = Instant::now();
         let body = start::request(&self.options, attributes, context);
         let (remote, document) = start::create(
             &self.pool,
@@ -200,7 +211,7 @@ impl Shared {
         if let Some(plane) = plane {
             instance.goes_over(plane);
         }
-        instance.is_ready(document, begun.elapsed(), context.keep);
+        instance.is_ready(document, began.elapsed(), context.keep);
         Ok(Box::new(instance))
     }
 
