@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
-use worker_api::{Code, InvalidChunk, Problem};
+use worker_api::{Code, InstanceEndCause, InvalidChunk, Problem};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,8 @@ pub(crate) enum HttpError {
     Lacks { missing: String, has: String },
     #[error("there is no server left to try")]
     NoServer,
-    #[error("the server has ended the instance: {0}")]
-    Ended(String),
+    #[error("the server has ended the instance: {}", .0.describe())]
+    Ended(InstanceEndCause),
     #[error("the start was cancelled")]
     StartCancelled,
     #[cfg(not(feature = "ssh"))]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backend_core::{InstanceId, Janitor, Phase, Progress, StartAttributes, StartContext};
 use tokio_util::sync::CancellationToken;
-use worker_api::{CreateInstance, InstanceDocument, InstanceEnd, InstanceState};
+use worker_api::{CreateInstance, InstanceDocument, InstanceEnd, InstanceEndCause, InstanceState};
 
 use crate::backoff::Backoff;
 use crate::call::{Call, seconds};
@@ -180,8 +180,7 @@ fn ended(end: Option<InstanceEnd>) -> HttpError {
             problem: Some(problem),
             ..
         }) => CallError::Problem(Box::new(problem)).into(),
-        Some(end) => HttpError::Ended(format!("{:?}", end.by).to_lowercase()),
-        None => HttpError::Ended("it does not say why".into()),
+        end => HttpError::Ended(end.map_or(InstanceEndCause::Other, |end| end.by)),
     }
 }
 

@@ -159,6 +159,21 @@ pub enum InstanceEndCause {
     Other,
 }
 
+impl InstanceEndCause {
+    /// The cause as a sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Deleted => "it was deleted",
+            Self::Lease => "its lease was not renewed",
+            Self::Lifetime => "it reached the end of its lifetime",
+            Self::StartFailed => "its start failed",
+            Self::Drain => "the server was shut down",
+            Self::Restart => "the server was started anew",
+            Self::Other => "it does not say why",
+        }
+    }
+}
+
 /// The answer to `GET /v1/instances`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
