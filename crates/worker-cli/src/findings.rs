@@ -1,12 +1,11 @@
 //! What `worker doctor` finds, as a report that can be pasted.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use backend_core::{Candidate, Error, ErrorKind};
 
-use crate::report::rounded;
+use crate::report::{Told, rounded};
 use crate::table::wrapped;
 
 /// The width of the report: what fits everywhere.
@@ -46,17 +45,13 @@ impl Finding {
     }
 
     pub(crate) fn failed(error: &Error) -> Self {
-        let mut reasons = vec![error.to_string()];
-        let mut hint = error.hint().map(str::to_owned);
-        let mut next = error.source();
-        while let Some(reason) = next {
-            reasons.push(reason.to_string());
-            let inner = reason.downcast_ref::<Error>().and_then(Error::hint);
-            hint = hint.or(inner.map(str::to_owned));
-            next = reason.source();
+        let told = Told::of(error);
+        let hint = told.hint.unwrap_or_else(|| remedy(error.kind()).to_owned());
+        let reasons = std::iter::once(told.message).chain(told.reasons);
+        Self::Failed {
+            reasons: reasons.collect(),
+            hint,
         }
-        let hint = hint.unwrap_or_else(|| remedy(error.kind()).to_owned());
-        Self::Failed { reasons, hint }
     }
 
     /// The same, and how long it took.

@@ -59,14 +59,16 @@ pub(crate) fn print_no_answer(alias: &str, error: Error) {
 
 /// An error as it is told.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
-    message: String,
-    reasons: Vec<String>,
-    hint: Option<String>,
+pub(crate) struct Told {
+    pub(crate) message: String,
+    /// From the outermost on.
+    pub(crate) reasons: Vec<String>,
+    /// The first that there is.
+    pub(crate) hint: Option<String>,
 }
 
 impl Told {
-    fn of(error: &(dyn StdError + 'static)) -> Self {
+    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
         let mut told = Self {
             message: error.to_string(),
             reasons: Vec::new(),
