@@ -1,6 +1,5 @@
-//! Schemathesis, which tests the HTTP API by its own description: from the
-//! index of Python packages,
-//! in a virtual environment of its own.
+//! Schemathesis, which tests the HTTP API by its own description: from the index
+//! of Python packages, in a virtual environment of its own.
 
 use std::process::Command;
 

@@ -35,7 +35,7 @@ impl Progress {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// Waiting for a free slot.
+    /// Waiting for a free place.
     Queued,
     /// Connecting to the engine, host or server.
     Connecting,

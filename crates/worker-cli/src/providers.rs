@@ -71,8 +71,7 @@ fn variables() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The alias of the backend: the one that the command line or
-/// `WORKER_BACKEND`
+/// The alias of the backend: the one that the command line or `WORKER_BACKEND`
 /// names, else the configured one.
 pub(crate) fn alias(selection: &BackendSelection) -> Result<String> {
     if let Some(alias) = &selection.backend {

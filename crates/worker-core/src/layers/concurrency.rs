@@ -51,7 +51,7 @@ impl Provider for LimitConcurrency {
         if self.places.available_permits() == 0 {
             context
                 .progress
-                .report(Progress::new(Phase::Queued, "waiting for a free place"));
+                .report(Progress::new(Phase::Queued, "for a free place"));
         }
         let place = self.places.clone().acquire_owned().await;
         let place = place.map_err(|_| Error::new(ErrorKind::Exhausted, "there are no places"))?;
