@@ -171,7 +171,7 @@ impl Journal {
     }
 
     /// The output from `offset` on, `limit` bytes at the most. With nothing
-    /// there it waits for so long, or until `interrupted`.
+    /// there it waits for so long.
     ///
     /// # Cancel safety
     ///
@@ -181,13 +181,10 @@ impl Journal {
         offset: u64,
         limit: u64,
         wait: Duration,
-        interrupted: impl Future<Output = ()>,
     ) -> io::Result<Result<Piece, BeyondEnd>> {
-        tokio::select! {
-            () = self.worth_answering(offset, limit) => {}
-            () = tokio::time::sleep(wait) => {}
-            () = interrupted => {}
-        }
+        tokio::time::timeout(wait, self.worth_answering(offset, limit))
+            .await
+            .ok();
         let extent = self.extent();
         if offset > extent.length {
             return Ok(Err(BeyondEnd(extent.length)));
@@ -378,8 +375,7 @@ mod tests {
     }
 
     async fn read(journal: &Journal, offset: u64, limit: u64) -> Piece {
-        let never = std::future::pending();
-        let read = journal.read(offset, limit, Duration::from_secs(5), never);
+        let read = journal.read(offset, limit, Duration::from_secs(5));
         read.await.unwrap().unwrap()
     }
 
@@ -398,9 +394,7 @@ mod tests {
         drop(writer);
         assert!(read(&journal, 9, 99).await.complete);
         assert!(read(&journal, 11, 99).await.complete);
-        let beyond = journal
-            .read(12, 9, Duration::ZERO, std::future::pending())
-            .await;
+        let beyond = journal.read(12, 9, Duration::ZERO).await;
         assert!(matches!(beyond, Ok(Err(BeyondEnd(11)))));
     }
 

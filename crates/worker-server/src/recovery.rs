@@ -23,7 +23,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Remembers what an earlier server knew, removes what it had started, and
 /// then opens the server for new instances.
 ///
-/// No backend of today can take up an instance that another process started:
+/// The contract has no way to take up an instance that another process started:
 /// so each is removed. A run that had ended keeps its verdict; one that had
 /// not is lost, with what had arrived of its output.
 pub(crate) async fn recover(host: &Arc<Host>) -> io::Result<()> {

@@ -32,10 +32,7 @@ pub(super) async fn read(
     }
     let run = runs::find(&host, &caller, &iid, &rid)?;
     let wait = request::wait(&headers, host.options.limits.wait);
-    // A server that is being shut down keeps nobody waiting who could be told.
-    let read = run
-        .journal
-        .read(offset, limit.min(MAX_CHUNK), wait, std::future::pending());
+    let read = run.journal.read(offset, limit.min(MAX_CHUNK), wait);
     let piece = read.await.map_err(|error| {
         Problem::new(
             Code::Internal,
