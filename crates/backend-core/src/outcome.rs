@@ -62,6 +62,22 @@ impl Loss {
             detail: detail.into(),
         }
     }
+
+    /// That of a run whose instance was stopped from this side.
+    pub fn stopped() -> Self {
+        Self::new(
+            LossCause::Stopped,
+            "the instance was stopped while the script ran",
+        )
+    }
+
+    /// That of a shell whose instance went away.
+    pub fn removed_under_a_shell() -> Self {
+        Self::new(
+            LossCause::InstanceGone,
+            "the instance was removed while the shell was open",
+        )
+    }
 }
 
 /// The kinds of reasons for which the end of a script is not known.

@@ -353,7 +353,7 @@ async fn outcome(exec: &Exec, container: &Container) -> Outcome {
                 };
                 break code;
             }
-            Err(error) if error.is_gone() => return gone(),
+            Err(error) if error.is_gone() => return Outcome::Lost(Loss::removed_under_a_shell()),
             Err(error) if Instant::now() >= deadline => {
                 return lost(LossCause::Connection, &error);
             }
@@ -371,7 +371,7 @@ async fn outcome(exec: &Exec, container: &Container) -> Outcome {
         let deadline = Instant::now() + GOES_WITHIN;
         while Instant::now() < deadline {
             if container.has_ended().await {
-                return gone();
+                return Outcome::Lost(Loss::removed_under_a_shell());
             }
             sleep(PAUSE).await;
         }
@@ -380,13 +380,6 @@ async fn outcome(exec: &Exec, container: &Container) -> Outcome {
         code,
         maybe_signal: by_signal,
     }
-}
-
-fn gone() -> Outcome {
-    Outcome::Lost(Loss::new(
-        LossCause::InstanceGone,
-        "the instance was removed while the shell was open",
-    ))
 }
 
 fn lost(cause: LossCause, error: &EngineError) -> Outcome {

@@ -138,10 +138,7 @@ impl Observed {
             return self.refine(status, oom);
         }
         match &self.engine {
-            None if self.stopped => lost(
-                LossCause::Stopped,
-                "the instance was stopped while the script ran",
-            ),
+            None if self.stopped => Outcome::Lost(Loss::stopped()),
             None => lost(
                 LossCause::StatusMissing,
                 "neither the container nor its engine said how the script ended",
@@ -149,10 +146,7 @@ impl Observed {
             Some(EngineEnd::Lost(why)) => Outcome::Lost(why.clone()),
             Some(EngineEnd::Gone | EngineEnd::Ended { removing: true, .. }) => {
                 if self.stopped {
-                    return lost(
-                        LossCause::Stopped,
-                        "the instance was stopped while the script ran",
-                    );
+                    return Outcome::Lost(Loss::stopped());
                 }
                 lost(
                     LossCause::InstanceGone,

@@ -79,7 +79,7 @@ pub(crate) async fn shell(
         }
         Carried::Gone => {
             kill(process);
-            return Ok(gone());
+            return Ok(Outcome::Lost(Loss::removed_under_a_shell()));
         }
     };
     Ok(outcome(end, remains).await)
@@ -349,7 +349,9 @@ async fn outcome(end: End, remains: Remains) -> Outcome {
         End::Signaled {
             signal: Signal::KILL,
             by_us: false,
-        } if blocking(move || is_going(&remains)).await.unwrap_or(false) => gone(),
+        } if blocking(move || is_going(&remains)).await.unwrap_or(false) => {
+            Outcome::Lost(Loss::removed_under_a_shell())
+        }
         End::Signaled { signal, .. } => Outcome::Signaled { signal, oom: false },
         End::Stopped | End::Unknown => Outcome::Lost(Loss::new(
             LossCause::StatusMissing,
@@ -372,11 +374,4 @@ fn is_going(remains: &Remains) -> bool {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn gone() -> Outcome {
-    Outcome::Lost(Loss::new(
-        LossCause::InstanceGone,
-        "the instance was removed while the shell was open",
-    ))
 }

@@ -65,10 +65,7 @@ impl After {
                 signal,
                 oom: signal == Signal::KILL && !by_us && self.out_of_memory,
             },
-            End::Stopped => lost(
-                LossCause::Stopped,
-                "the instance was stopped while the script ran",
-            ),
+            End::Stopped => Outcome::Lost(Loss::stopped()),
             End::Unknown => lost(
                 LossCause::StatusMissing,
                 "the script ended, and something else in this program took its status",

@@ -346,8 +346,7 @@ async fn outcome(end: Option<End>, site: &Site, cut: bool) -> Outcome {
     if end.as_ref().is_none_or(End::may_be_a_removal) {
         match alive(site).await {
             Err(failure) if failure.kind() == ErrorKind::Gone => {
-                let text = "the instance was removed while the shell was open";
-                return lost(LossCause::InstanceGone, text.into());
+                return Outcome::Lost(Loss::removed_under_a_shell());
             }
             Err(failure) if end.is_none() => {
                 let text = format!("the shell was lost: {}", backend_core::Chain(&failure));

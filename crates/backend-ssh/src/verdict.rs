@@ -28,10 +28,7 @@ fn outcome(pumped: &Pumped, stopped: bool) -> Outcome {
             // A shell is between the script and its status.
             maybe_signal: Signal::from_exit_code(code),
         },
-        _ if stopped => Outcome::Lost(Loss::new(
-            LossCause::Stopped,
-            "the instance was stopped while the script ran",
-        )),
+        _ if stopped => Outcome::Lost(Loss::stopped()),
         (None, Some(failure)) => Outcome::Lost(loss(failure)),
         (Some(None), _) => Outcome::Lost(Loss::new(
             LossCause::StatusMissing,
