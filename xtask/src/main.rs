@@ -13,18 +13,12 @@ mod setup;
 mod soak;
 mod test;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 /// The chores of this workspace.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Chore {
-    #[command(flatten)]
-    Command(Command),
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
     /// Run every test, with its own set-up
     Test(test::TestArguments),
     /// Run the conformance suite against backends, and print one table
@@ -40,13 +34,12 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Chore::Command(command) = Chore::parse();
-    match command {
-        Command::Test(arguments) => test::test(&arguments),
-        Command::TestBackends(arguments) => backends::test_backends(&arguments),
-        Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Soak(arguments) => soak::soak(&arguments),
-        Command::Record => record::record(),
-        Command::Check => check::check(),
+    match Chore::parse() {
+        Chore::Test(arguments) => test::test(&arguments),
+        Chore::TestBackends(arguments) => backends::test_backends(&arguments),
+        Chore::Bench(arguments) => bench::bench(&arguments),
+        Chore::Soak(arguments) => soak::soak(&arguments),
+        Chore::Record => record::record(),
+        Chore::Check => check::check(),
     }
 }
