@@ -1,13 +1,13 @@
 //! Broken set-ups of the backend `ssh`, on real servers.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+mod host_keys;
+mod keys;
+
 use std::process::{Command, Output, Stdio};
 
-use testbed::{SshKind, SshServer, SshSetup, find_program, make_key};
+use testbed::{SshKind, SshServer, SshSetup, find_program};
 
-use super::files::{NOBODY, as_nobody, open_place};
-use super::{apply, doctor, readable, remedy};
+use super::{apply, doctor, readable};
 use crate::common::Place;
 
 fn server(setup: &SshSetup) -> Option<SshServer> {
@@ -111,212 +111,6 @@ fn all_is_well() {
     All would work
     ");
     bench.assert_mended();
-}
-
-#[test]
-fn unknown_host_key() {
-    let Some(bench) = Bench::new(&SshSetup::default()) else {
-        return;
-    };
-    bench.place.file("known_hosts", "");
-    let (text, output) = bench.examined();
-    insta::assert_snapshot!(text, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): used
-      Steps:
-        ok      configuration
-        ok      connect
-        FAILED  host key
-            error: failed to set up the backend on backend `ssh`
-            caused by: the host key of [127.0.0.1]:[PORT] (ssh-ed25519 [FINGERPRINT]) is not known: [PLACE]/known_hosts has no entry for [127.0.0.1]:[PORT]
-            hint: make sure that this fingerprint is the right one, and add the key (`ssh-keyscan -t ed25519 -p [PORT] 127.0.0.1 >> [PLACE]/known_hosts`), or set `host-key-policy` to `accept-new`
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    apply(&remedy(&output));
-    bench.assert_mended();
-}
-
-/// Its remedy makes it an unknown one, with the remedy for that.
-#[test]
-fn changed_host_key() {
-    let Some(bench) = Bench::new(&SshSetup::default()) else {
-        return;
-    };
-    make_key(&bench.place.path("other"), "ed25519", "").unwrap();
-    let other = std::fs::read_to_string(bench.place.path("other.pub")).unwrap();
-    let known = format!("[127.0.0.1]:{} {other}", bench.server.port());
-    bench.place.file("known_hosts", known);
-    let (text, output) = bench.examined();
-    insta::assert_snapshot!(text, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): used
-      Steps:
-        ok      configuration
-        ok      connect
-        FAILED  host key
-            error: failed to set up the backend on backend `ssh`
-            caused by: the host key of [127.0.0.1]:[PORT] (ssh-ed25519 [FINGERPRINT]) has changed: [PLACE]/known_hosts:1 has ssh-ed25519 [FINGERPRINT]
-            hint: someone may listen in; if the machine was really changed, forget its old key: `ssh-keygen -R '[127.0.0.1]:[PORT]' -f [PLACE]/known_hosts`
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    apply(&remedy(&output));
-    let (text, output) = bench.examined();
-    assert!(text.contains("is not known"), "{text}");
-    apply(&remedy(&output));
-    bench.assert_mended();
-}
-
-/// The remedy is the key that the machine knows.
-#[test]
-fn refused_authentication() {
-    let Some(bench) = Bench::new(&SshSetup::default()) else {
-        return;
-    };
-    make_key(&bench.place.path("other"), "ed25519", "").unwrap();
-    let mut command = bench.command();
-    command.env("WORKER_SSH_IDENTITY_FILE", bench.place.path("other"));
-    insta::assert_snapshot!(bench.shown(&mut command).0, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/other (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/other (the option `identity-file`): used
-      Steps:
-        ok      configuration
-        ok      connect
-        ok      host key
-        FAILED  credentials
-            error: failed to set up the backend on backend `ssh`
-            caused by: [USER]@127.0.0.1:[PORT] refused root: tried the key [PLACE]/other; it takes publickey
-            hint: name a key with `identity-file`, run an agent, or set WORKER_SSH_PASSWORD
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    bench.assert_mended();
-}
-
-#[test]
-fn a_key_that_others_may_read() {
-    let Some(bench) = Bench::new(&SshSetup::default()) else {
-        return;
-    };
-    set_mode(&bench.place.path("key"), 0o644);
-    let (text, output) = bench.examined();
-    insta::assert_snapshot!(text, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): cannot be used: it has mode 0644: others may read it
-      Steps:
-        ok      configuration
-        ok      connect
-        ok      host key
-        FAILED  credentials
-            error: failed to set up the backend on backend `ssh`
-            caused by: the private key [PLACE]/key has mode 0644: others may read it
-            hint: take their right away: `chmod 600 [PLACE]/key`
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    apply(&remedy(&output));
-    bench.assert_mended();
-}
-
-/// A key that another user has; the remedy is to have it.
-#[test]
-fn a_key_that_cannot_be_read() {
-    let Some(mut bench) = Bench::new(&SshSetup::default()) else {
-        return;
-    };
-    let open = open_place();
-    for name in ["key", "known_hosts"] {
-        std::fs::copy(bench.place.path(name), open.path(name)).unwrap();
-    }
-    bench.place = open;
-    set_mode(&bench.place.path("known_hosts"), 0o644);
-    let command = || {
-        let mut command = as_nobody("ssh", &bench.place, &["doctor", "-b", "ssh"], NOBODY)?;
-        bench.configure(&mut command);
-        Some(command)
-    };
-    let Some(mut broken) = command() else { return };
-    let (text, output) = bench.shown(&mut broken);
-    insta::assert_snapshot!(text, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): cannot be used: it cannot be read: permission denied: it has mode 0600, user root, group root
-      Steps:
-        ok      configuration
-        ok      connect
-        ok      host key
-        FAILED  credentials
-            error: failed to set up the backend on backend `ssh`
-            caused by: the private key [PLACE]/key cannot be read: permission denied: it has mode 0600, user root, group root
-            hint: give it to this user (`chown $USER [PLACE]/key`, as root), or name another with the option `identity-file`
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    let said = remedy(&output);
-    assert!(said.starts_with("chown "), "{said}");
-    apply(&said.replace("$USER", &NOBODY.to_string()));
-    let (text, _) = bench.shown(&mut command().unwrap());
-    assert!(text.starts_with("status 0\n"), "{text}");
 }
 
 /// One of two machines is down: it would be passed over, and is told.
@@ -490,8 +284,4 @@ fn clock_skew() {
     ");
     std::fs::write(clock.path(), "+0").unwrap();
     bench.assert_mended();
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
