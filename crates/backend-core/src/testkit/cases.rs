@@ -1,6 +1,7 @@
 //! The cases, in the order of the behaviour list.
 
 mod cancel;
+mod claims;
 mod environment;
 mod exit;
 mod faults;
@@ -24,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         cancel::CASES,
         killed::CASES,
         providers::CASES,
+        claims::CASES,
         shell::CASES,
         faults::CASES,
     ]
