@@ -135,7 +135,8 @@ async fn greeting(stream: &TcpStream) -> Greeting {
         Ok(0) | Err(_) => Greeting::TurnedAway,
         Ok(length) => {
             let text = first.get(..length).unwrap_or_default();
-            // What OpenSSH says since 8.? before it closes: "Exceeded MaxStartups".
+            // What OpenSSH says before it closes: for MaxStartups, and for a penalty
+            // of the address (PerSourcePenalties).
             if text.starts_with(b"Exceeded") || text.starts_with(b"Not allowed at this time") {
                 Greeting::TurnedAway
             } else {
