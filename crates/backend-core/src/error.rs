@@ -19,8 +19,7 @@ pub enum ErrorKind {
     DuplicateAlias,
     /// An option is unknown, malformed, missing or contradicts another.
     InvalidOption,
-    /// The configuration lacks an endpoint where one is required
-    /// (the ancestor's `ErrMissingEndpointConfig`).
+    /// The configuration lacks an endpoint where one is required.
     MissingEndpoint,
     /// The caller passed something that cannot be used, such as an
     /// environment variable that no shell can hold.
@@ -35,8 +34,7 @@ pub enum ErrorKind {
     Denied,
     /// The image, or another named thing, does not exist.
     NotFound,
-    /// The instance was used before and not reverted
-    /// (the ancestor's `ErrStaleVM`).
+    /// The instance was used before and not reverted.
     Stale,
     /// The call does not fit the instance's state: run before upload, a second
     /// run, anything after stop.

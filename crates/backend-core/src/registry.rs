@@ -91,8 +91,7 @@ pub fn backend(alias: &str) -> Result<&'static Backend> {
         })
 }
 
-/// Makes a provider of the backend of this alias (the ancestor's
-/// `NewBackendProvider`).
+/// Makes a provider of the backend of this alias.
 ///
 /// # Errors
 ///

@@ -68,8 +68,8 @@ backend_core::choice! {
     }
 }
 
-/// What the environment says of the job: `WORKER_JOB_<KEY>`, and the older
-/// `WORKER_BACKEND`.
+/// What the environment says of the job: `WORKER_JOB_<KEY>`, and `WORKER_BACKEND`,
+/// which wins over `WORKER_JOB_BACKEND`.
 pub(crate) fn from_environment(
     variables: impl IntoIterator<Item = (String, String)> + Clone,
 ) -> ProviderConfig {

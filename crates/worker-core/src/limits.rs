@@ -9,7 +9,7 @@ use crate::Limit;
 /// The limits of a job. Durations are measured on the monotonic clock.
 ///
 /// By default a start may take 4 minutes and an upload 3.5, and there is no
-/// hard, silence or output limit; [`Limits::ci`] has the ancestor's.
+/// hard, silence or output limit; [`Limits::ci`] has all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -94,7 +94,7 @@ pub enum InvalidLimits {
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
 impl Limits {
-    /// The limits of the ancestor, for CI: 50 min hard, 10 min of silence,
+    /// The limits that are usual in CI: 50 min hard, 10 min of silence,
     /// 4,500,000 bytes of output.
     pub fn ci() -> Self {
         Self {
