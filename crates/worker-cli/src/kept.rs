@@ -109,8 +109,17 @@ pub(crate) async fn tidy(alias: &str, provider: &dyn Provider, owner: Option<Own
         Ok(found) => {
             let (_, reaped) = reap_kept(provider, &scope, found).await;
             tell(alias, &reaped);
+            // What could not be removed is looked for again the next time.
+            let failed = reaped
+                .iter()
+                .filter(|reaped| matches!(reaped.removal, Some(Err(_))));
+            let left: Vec<_> = failed
+                .map(|reaped| format!("{alias}.{}", reaped.found.marks.instance))
+                .collect();
             for (path, _) in due {
-                std::fs::remove_file(path).ok();
+                if !left.iter().any(|name| path.ends_with(name)) {
+                    std::fs::remove_file(path).ok();
+                }
             }
         }
         Err(error) => {
