@@ -69,7 +69,9 @@ impl Patience {
             Retry::Later(asked) => asked,
         };
         let pause = self.backoff.pause(asked);
-        if self.doubts >= DOUBTS || Instant::now() + pause > self.until {
+        // The server may ask for more than a clock can count.
+        let left = self.until.saturating_duration_since(Instant::now());
+        if self.doubts >= DOUBTS || pause > left {
             return Err(error);
         }
         tracing::debug!(%error, ?pause, "trying again");
@@ -111,6 +113,14 @@ mod tests {
             times += 1;
         }
         assert_eq!(times, DOUBTS - 1);
+
+        let busy = |seconds| CallError::Foreign {
+            status: 503,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        let mut patience = Patience::new(Duration::from_mins(1));
+        patience.after(busy(3)).await.unwrap();
+        patience.after(busy(u64::MAX)).await.unwrap_err();
 
         let refusal = CallError::Foreign {
             status: 400,
