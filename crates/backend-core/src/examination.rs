@@ -113,6 +113,14 @@ impl Examination {
         self.end(Err(error));
     }
 
+    /// The same for a clock that showed so many seconds of Unix time, which may
+    /// be more than this machine can count.
+    pub fn unix_clock(&mut self, seconds: u64) {
+        // Source: RFC 3339, the last second of its last year.
+        const LAST: u64 = 253_402_300_799;
+        self.clock(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST)));
+    }
+
     /// A step of its own: whether the clock of the far side, which showed
     /// `far` a moment ago, is like this machine's.
     pub fn clock(&mut self, far: SystemTime) {
@@ -192,6 +200,15 @@ mod tests {
                 examination.clock(far);
                 assert_eq!(examination.went_well(), good, "{seconds}");
             }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_makes_no_sense_is_a_failure_and_no_panic() {
+        for seconds in [0, u64::MAX] {
+            let mut examination = Examination::default();
+            examination.unix_clock(seconds);
+            assert!(!examination.went_well(), "{seconds}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What there is to use on a machine and for it, and the way to it step by step.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backend_core::{Candidate, Examination, Operation, Verdict, why_unusable};
 use tokio::time::timeout;
@@ -74,7 +74,7 @@ async fn tried(
         _ => None,
     });
     if let Some(seconds) = clock {
-        examination.clock(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        examination.unix_clock(seconds);
     }
     Ok(())
 }
