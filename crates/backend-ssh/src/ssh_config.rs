@@ -211,7 +211,8 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A time of `sshd_config(5)`: `90`, `1m30s`. `none` is no time at all.
+/// A time of `sshd_config(5)`: `90`, `1m30s`. `none` is no time at all. As for
+/// OpenSSH, more seconds than an `int` holds are none.
 fn seconds(text: &str) -> Option<Duration> {
     if text.eq_ignore_ascii_case("none") {
         return Some(Duration::ZERO);
@@ -238,12 +239,13 @@ fn seconds(text: &str) -> Option<Duration> {
     } else if text.is_empty() {
         return None;
     }
+    i32::try_from(total).ok()?;
     Some(Duration::from_secs(total))
 }
 
 /// The keyword in lower case, and its arguments: separated by blanks or one
 /// `=`, with double quotes around those that have blanks.
-fn split(line: &str) -> Result<Option<(String, Vec<String>)>, String> {
+pub(crate) fn split(line: &str) -> Result<Option<(String, Vec<String>)>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -378,6 +380,9 @@ mod tests {
             ("x", None),
             ("", None),
             ("1x", None),
+            ("2147483647", Some(2_147_483_647)),
+            ("2147483648", None),
+            ("18446744073709551615", None),
         ] {
             assert_eq!(seconds(text), expected.map(Duration::from_secs), "{text}");
         }

@@ -174,11 +174,18 @@ impl OptionValue for bool {
     }
 }
 
+/// The longest duration of an option. It can be added to any time of any clock.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
+
 impl OptionValue for Duration {
     const KIND: Kind = Kind::Duration;
 
     fn parse(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|error| error.to_string())
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration > LONGEST => Err("it is longer than a hundred years".into()),
+            Ok(duration) => Ok(duration),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -341,6 +348,16 @@ mod tests {
             "1 K B",
         ] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_can_be_added_to_any_time() {
+        let parse = <Duration as OptionValue>::parse;
+        let long = parse("99 years").unwrap();
+        assert!(std::time::Instant::now().checked_add(long).is_some());
+        for text in ["101 years", "18446744073709551615s", "500000000000years"] {
+            assert!(parse(text).unwrap_err().contains("hundred years"), "{text}");
         }
     }
 
