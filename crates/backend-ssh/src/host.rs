@@ -84,6 +84,10 @@ fn host_and_port(place: &str) -> Result<(&str, Option<u16>), String> {
     };
     if let Some(rest) = place.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or("the `[` is not closed")?;
+        // One colon would part a name from a port.
+        if host.contains('[') || host.matches(':').count() == 1 {
+            return Err("what is in `[` and `]` is not an address".into());
+        }
         return match rest.strip_prefix(':') {
             Some(text) => Ok((host, port(text)?)),
             None if rest.is_empty() => Ok((host, None)),
@@ -136,6 +140,8 @@ mod tests {
             "h:70000",
             "[::1",
             "[::1]x",
+            "[h:22]",
+            "[[::1]",
             "-oProxyCommand=x",
             "h?slots=0",
             "h?sltos=1",
@@ -150,7 +156,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in ".{0,40}") {
             if let Ok(spec) = HostSpec::parse(&text) {
                 let again = HostSpec::parse(&spec.to_string()).unwrap();
-                prop_assert_eq!((again.host, again.port), (spec.host, spec.port));
+                prop_assert_eq!((again.user, again.host, again.port), (spec.user, spec.host, spec.port));
             }
         }
     }
