@@ -44,9 +44,11 @@ pub(crate) struct Reports {
     /// What each of the gate's own lines begins with.
     word: String,
     line: Vec<u8>,
+    /// Whether something of the line was dropped.
+    cut: bool,
 }
 
-/// Longer lines are cut: nothing of the gate's is as long.
+/// Longer lines are cut, and are not the gate's: nothing of its own is as long.
 const LINE_LIMIT: usize = 16 << 10;
 
 impl Reports {
@@ -54,6 +56,7 @@ impl Reports {
         Self {
             word: word.to_owned(),
             line: Vec::new(),
+            cut: false,
         }
     }
 
@@ -65,12 +68,19 @@ impl Reports {
                 Some(text) => (text, true),
                 None => (part, false),
             };
-            let room = LINE_LIMIT.saturating_sub(self.line.len()).min(text.len());
-            self.line.extend(text.get(..room).unwrap_or_default());
+            let room = LINE_LIMIT.saturating_sub(self.line.len());
+            self.line.extend(text.get(..room).unwrap_or(text));
+            self.cut |= text.len() > room;
             if is_whole {
                 let line = String::from_utf8_lossy(&self.line).into_owned();
                 self.line.clear();
-                reports.push(self.read(&line));
+                // What is left of a number is another number.
+                let cut = std::mem::take(&mut self.cut);
+                reports.push(if cut {
+                    Report::Text(line)
+                } else {
+                    self.read(&line)
+                });
             }
         }
         reports
@@ -153,6 +163,14 @@ mod tests {
             panic!("no text");
         };
         assert_eq!(text.len(), LINE_LIMIT);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_not_the_gates() {
+        let mut reports = Reports::new("w");
+        let text = format!("w end {}43\nw ready\n", "0".repeat(LINE_LIMIT));
+        let read = reports.feed(text.as_bytes());
+        assert!(matches!(read.as_slice(), [Report::Text(_), Report::Ready]));
     }
 
     proptest! {

@@ -109,6 +109,8 @@ impl Preamble {
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     partial: Vec<u8>,
+    /// Whether something of the line was dropped.
+    cut: bool,
     remarks: String,
 }
 
@@ -118,15 +120,22 @@ impl Lines {
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Result<Line, String>> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, is_whole) = match piece.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (piece, false),
+            };
             let room = LINE_LIMIT.saturating_sub(self.partial.len());
-            self.partial.extend(piece.iter().take(room));
-            if piece.last() == Some(&b'\n') {
+            self.partial.extend(text.iter().take(room));
+            self.cut |= text.len() > room;
+            if is_whole {
                 let line = std::mem::take(&mut self.partial);
+                let cut = std::mem::take(&mut self.cut);
                 let line = String::from_utf8_lossy(&line);
-                let line = line.trim_end_matches('\n');
                 match line.strip_prefix('@') {
-                    Some(ours) => lines.push(parse(ours).ok_or_else(|| line.to_owned())),
-                    None => self.remark(line),
+                    // What is left of a number is another number.
+                    Some(_) if cut => lines.push(Err(line.into_owned())),
+                    Some(ours) => lines.push(parse(ours).ok_or_else(|| line.to_string())),
+                    None => self.remark(&line),
                 }
             }
         }
@@ -136,16 +145,22 @@ impl Lines {
     /// What tools have said, on one line.
     pub(crate) fn remarks(&self) -> String {
         let rest = String::from_utf8_lossy(&self.partial);
+        let rest: String = shown(&rest).collect();
         format!("{}{rest}", self.remarks).trim().to_owned()
     }
 
     fn remark(&mut self, line: &str) {
         if self.remarks.len() < REMARKS_LIMIT && !line.trim().is_empty() {
-            let shown = line.chars().filter(|c| !c.is_control()).take(400);
-            self.remarks.extend(shown);
+            self.remarks.extend(shown(line));
             self.remarks.push_str("; ");
         }
     }
+}
+
+/// What is shown of a line that is not ours: not much, and nothing that a
+/// terminal would take for a command.
+fn shown(line: &str) -> impl Iterator<Item = char> {
+    line.chars().filter(|c| !c.is_control()).take(400)
 }
 
 fn parse(line: &str) -> Option<Line> {
@@ -247,6 +262,25 @@ mod tests {
         assert_eq!(read, expected.map(Ok));
         assert_eq!(lines.feed(b"t\n"), [Ok(Line::Put)]);
         assert_eq!(lines.remarks(), "noise;");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_shown_as_any_other() {
+        let mut lines = Lines::default();
+        lines.feed(b"noise\n\x1b[2Jbash: no\x07 ");
+        assert_eq!(lines.remarks(), "noise; [2Jbash: no");
+        lines.feed(&vec![b'x'; LINE_LIMIT]);
+        assert!(lines.remarks().len() < 500);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_is_none_of_ours() {
+        let mut lines = Lines::default();
+        let zeros = "0".repeat(LINE_LIMIT);
+        let read = lines.feed(format!("@size {zeros}43\n@put\n").as_bytes());
+        assert!(
+            matches!(read.as_slice(), [Err(text), Ok(Line::Put)] if text.starts_with("@size 0"))
+        );
     }
 
     #[test]
