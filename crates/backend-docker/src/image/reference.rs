@@ -100,14 +100,9 @@ impl fmt::Display for Reference {
             } => (domain, path, tag, digest),
             Self::Id(id) => return f.write_str(id),
         };
-        if domain == DEFAULT_DOMAIN {
-            // `library/a/b` is not what `a/b` stands for.
-            let short = path
-                .strip_prefix(LIBRARY)
-                .filter(|rest| !rest.contains('/'));
-            f.write_str(short.unwrap_or(path))?;
-        } else {
-            write!(f, "{domain}/{path}")?;
+        match short(domain, path, tag.as_deref()) {
+            Some(short) => f.write_str(short)?,
+            None => write!(f, "{domain}/{path}")?,
         }
         if let Some(tag) = tag {
             write!(f, ":{tag}")?;
@@ -116,6 +111,24 @@ impl fmt::Display for Reference {
             write!(f, "@{digest}")?;
         }
         Ok(())
+    }
+}
+
+/// The name without what it stands for anyway; `None` if that would be another.
+fn short<'a>(domain: &str, path: &'a str, tag: Option<&str>) -> Option<&'a str> {
+    if domain != DEFAULT_DOMAIN {
+        return None;
+    }
+    match path.split_once('/') {
+        // `library/a/b` is not what `a/b` stands for.
+        Some(("library", rest)) if !rest.contains('/') => {
+            // `sha256:…` is an id.
+            let is_id = rest == "sha256" && tag.is_some_and(is_sha256);
+            (!is_id).then_some(rest)
+        }
+        // `a.b/c` is on the registry `a.b`.
+        Some((first, _)) => (!is_domain(first)).then_some(path),
+        None => Some(path),
     }
 }
 
@@ -342,6 +355,20 @@ mod tests {
             assert_eq!((read.0.as_str(), read.1.as_str()), (domain, path), "{text}");
             assert_eq!((read.2.as_deref(), read.3), (Some(tag), None), "{text}");
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_name_is_not_shown_so_short_that_it_is_another() {
+        let digits = DIGEST.strip_prefix("sha256:").unwrap();
+        for text in [
+            "docker.io/a.b/c:1".to_owned(),
+            "docker.io/localhost/c:1".to_owned(),
+            format!("docker.io/library/sha256:{digits}"),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), text);
+            assert_eq!(reference.repository().unwrap().0, "docker.io");
         }
     }
 
