@@ -65,8 +65,9 @@ fn decode(text: &str) -> Option<String> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let pair = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+                let digit = |byte| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high << 4 | low).ok()?
             }
             other => other,
         });
@@ -211,6 +212,8 @@ mod tests {
         );
         assert!(query(Some("label=%ff"), &["label"]).is_err());
         assert!(query(Some("label=%f"), &["label"]).is_err());
+        // For Rust a number may have a sign.
+        assert!(query(Some("label=%+f"), &["label"]).is_err());
     }
 
     #[test]

@@ -176,7 +176,8 @@ fn hash(token: &str) -> [u8; 32] {
 }
 
 fn from_hex(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.is_ascii() {
+    // For Rust a number may have a sign.
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let mut bytes = [0; 32];
@@ -223,11 +224,13 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named_by_its_line() {
         let line = 2;
+        let signed = format!("\nci full sha256:{}", "+f".repeat(32));
         for (text, error) in [
             ("\nshort", InvalidTokens::Short { line }),
             ("\na b", InvalidTokens::Fields { line }),
             ("\nci write 0123456789abcdef", InvalidTokens::Scope { line }),
             ("\nci full sha256:12", InvalidTokens::Hash { line }),
+            (signed.as_str(), InvalidTokens::Hash { line }),
             (
                 "0123456789abcdef\nx read 0123456789abcdef",
                 InvalidTokens::Twice { line },
