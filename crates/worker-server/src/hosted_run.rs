@@ -223,9 +223,87 @@ impl HostedRun {
     }
 }
 
+/// What is told of a run whose end an earlier server wrote down, with so much
+/// left of its output; `None` if that is no end.
+///
+/// Record and output are two files, and a machine that loses its power may keep
+/// the one without the other. The verdict was read and holds, but output that
+/// is not what was written is never said to be complete.
+pub(crate) fn recalled(ended: RunDocument, length: u64, digest: Digest) -> Option<RunDocument> {
+    if ended.state != RunState::Ended || ended.outcome.is_none() {
+        return None;
+    }
+    let output = &ended.output;
+    let found = digest.to_hex();
+    if output.bytes == length && output.sha256.as_ref().is_none_or(|told| *told == found) {
+        return Some(ended);
+    }
+    let output = OutputSummary {
+        bytes: length,
+        sha256: Some(found),
+        complete: Some(false),
+    };
+    Some(RunDocument { output, ..ended })
+}
+
 async fn sleep(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(output: OutputSummary) -> RunDocument {
+        RunDocument {
+            id: RunId::random(),
+            state: RunState::Ended,
+            outcome: Some(WireOutcome::Exit {
+                code: 0,
+                maybe_signal: None,
+            }),
+            output,
+            oom_seen: false,
+            ended_by_engine: false,
+            leftovers: Vec::new(),
+            timings: RunTimings::default(),
+        }
+    }
+
+    #[test]
+    fn output_that_is_not_what_was_written_is_not_complete_and_the_verdict_holds() {
+        let digest = Digest::of(b"hello");
+        let told = ended(OutputSummary {
+            bytes: 5,
+            sha256: Some(digest.to_hex()),
+            complete: Some(true),
+        });
+        assert_eq!(recalled(told.clone(), 5, digest), Some(told.clone()));
+        for left in [&b"hell"[..], b"hello!", b"", b"jello"] {
+            let digest = Digest::of(left);
+            let now = recalled(told.clone(), left.len() as u64, digest).unwrap();
+            let expected = OutputSummary {
+                bytes: left.len() as u64,
+                sha256: Some(digest.to_hex()),
+                complete: Some(false),
+            };
+            assert_eq!((now.output, now.outcome), (expected, told.outcome.clone()));
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_how_it_ended_is_no_end() {
+        let digest = Digest::of(b"");
+        let ended = ended(OutputSummary::default());
+        let running = RunDocument {
+            state: RunState::Running,
+            ..ended.clone()
+        };
+        assert_eq!(recalled(running, 0, digest), None);
+        let outcome = None;
+        assert_eq!(recalled(RunDocument { outcome, ..ended }, 0, digest), None);
     }
 }

@@ -12,7 +12,7 @@ use worker_api::{InstanceEnd, InstanceEndCause, LostBy};
 
 use crate::host::Host;
 use crate::hosted::Hosted;
-use crate::hosted_run::HostedRun;
+use crate::hosted_run::{HostedRun, recalled};
 use crate::journal::Journal;
 use crate::keeper;
 use crate::store::{Record, RunRecord};
@@ -108,7 +108,11 @@ async fn remember_run(host: &Host, id: &InstanceId, record: RunRecord) -> io::Re
     let (journal, digest) = spawn_blocking(move || Journal::reopen(&path, journals))
         .await
         .map_err(io::Error::other)??;
-    let ended = record.ended.unwrap_or_else(|| {
+    let length = journal.extent().length;
+    let ended = record
+        .ended
+        .and_then(|ended| recalled(ended, length, digest));
+    let ended = ended.unwrap_or_else(|| {
         let run = HostedRun::new(record.id.clone(), record.request.clone(), journal.clone());
         let detail = "the server was started anew in mid-run";
         run.lost(LostBy::Restart, detail, Some(digest))
