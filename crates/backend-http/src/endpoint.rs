@@ -108,13 +108,18 @@ impl OptionField for Endpoints {
     }
 }
 
-/// The text without what stands before an `@` or behind a `?`.
+/// The text without what stands before an `@` or behind a `?`. A password may
+/// have any of these in it.
 fn without_secrets(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (None, Some((_, host))) => format!("…@{host}"),
-        (_, None) => text.to_owned(),
+    let (before, rest) = match text.rsplit_once('@') {
+        Some((before, host)) => (Some(before), host),
+        None => (None, text),
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    match before.map(|before| before.split_once("://")) {
+        Some(Some((scheme, _))) => format!("{scheme}://…@{rest}"),
+        Some(None) => format!("…@{rest}"),
+        None => rest.to_owned(),
     }
 }
 
@@ -149,6 +154,14 @@ mod tests {
         let (shown, why) = Endpoints::read(&values).unwrap_err();
         assert_eq!(shown, "https://…@host/x");
         assert!(!why.contains("hunter2") && why.contains("WORKER_HTTP_TOKEN"));
+        for text in [
+            "https://ann:hunter2?x@host/y",
+            "https://ann:hunter2#x@host/y",
+        ] {
+            let (shown, why) = Endpoints::read(&[("endpoint", text)]).unwrap_err();
+            assert_eq!(shown, "https://…@host/y");
+            assert!(!why.contains("hunter2"), "{why}");
+        }
     }
 
     #[test]
