@@ -146,11 +146,17 @@ pub(crate) fn tell(alias: &str, reaped: &[Reaped]) {
     }
 }
 
-/// A time to the minute, in UTC.
+/// A time to the minute, in UTC. What was kept may say any time, also one that
+/// no calendar has.
 pub(crate) fn minute(seconds: u64) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-    let text = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
-    let text = text.unwrap_or_default().replace('T', " ");
+    // Source: RFC 3339, the last second of its last year.
+    const LAST: u64 = 253_402_300_799;
+    if seconds > LAST {
+        return "after the year 9999".to_owned();
+    }
+    let time = UNIX_EPOCH + Duration::from_secs(seconds);
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    let text = text.replace('T', " ");
     format!("{} UTC", text.get(..MINUTE).unwrap_or(&text))
 }
 
@@ -219,5 +225,9 @@ mod tests {
     fn times_are_to_the_minute() {
         assert_eq!(super::minute(1_700_000_000), "2023-11-14 22:13 UTC");
         assert_eq!(super::minute(0), "1970-01-01 00:00 UTC");
+        assert_eq!(super::minute(253_402_300_799), "9999-12-31 23:59 UTC");
+        for seconds in [253_402_300_800, 1 << 40, u64::MAX] {
+            assert_eq!(super::minute(seconds), "after the year 9999");
+        }
     }
 }
