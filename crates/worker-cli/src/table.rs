@@ -1,5 +1,7 @@
 //! Tables for people: aligned columns, no colour needed.
 
+use std::borrow::Cow;
+
 /// `rows` as lines of aligned columns, the first row being the heading.
 pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -24,6 +26,15 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A text as a cell: what would break the line, or what a terminal would take
+/// for a command, is escaped.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        return format!("{text:?}").into();
+    }
+    text.into()
 }
 
 /// How wide the reader's terminal is, in characters: at most 100, at least 40,

@@ -52,7 +52,11 @@ fn as_json(found: &[(&Backend, Found)]) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&entries).context("cannot write JSON")? + "\n")
 }
 
-fn as_table(found: &[(&Backend, Found)], owner: &OwnerId, columns: Option<usize>) -> String {
+pub(crate) fn as_table(
+    found: &[(&Backend, Found)],
+    owner: &OwnerId,
+    columns: Option<usize>,
+) -> String {
     if found.is_empty() {
         return "no instances\n".into();
     }
@@ -86,7 +90,8 @@ fn as_table(found: &[(&Backend, Found)], owner: &OwnerId, columns: Option<usize>
             },
             worker,
             owner,
-            marks.job.clone().unwrap_or_default(),
+            // Whoever can make a container can say anything in its labels.
+            table::one_line(marks.job.as_deref().unwrap_or_default()).into_owned(),
         ]);
     }
     table::fitted(&rows, columns)
@@ -133,6 +138,15 @@ mod tests {
         marks.expires = marks.created + 1;
         marks.kept = true;
         vec![(&ANY, Found::new(marks, FoundState::Stopped, "here"))]
+    }
+
+    #[test]
+    fn the_name_of_a_job_is_one_line_and_no_command_for_a_terminal() {
+        let mut found = found();
+        found[0].1.marks.job = Some("a\n\x1b[2Jb".into());
+        let table = as_table(&found, &"me".parse().unwrap(), None);
+        assert!(table.contains(r#""a\n\u{1b}[2Jb""#), "{table}");
+        assert_eq!(table.lines().count(), 2);
     }
 
     #[test]

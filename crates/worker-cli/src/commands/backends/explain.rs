@@ -50,13 +50,13 @@ fn settings(spec: &OptionSpec, specs: &[OptionSpec], config: &ProviderConfig) ->
         };
         rows.push(vec![
             key.to_owned(),
-            one_line(&without_credentials(&value)),
+            cell(&without_credentials(&value)),
             entry.origin.to_string(),
         ]);
     }
     if rows.is_empty() && !spec.family {
         let (value, origin) = match spec.default {
-            Some(default) => (one_line(default), Origin::Default.to_string()),
+            Some(default) => (cell(default), Origin::Default.to_string()),
             None => ("-".to_owned(), "not set".to_owned()),
         };
         rows.push(vec![spec.key.clone(), value, origin]);
@@ -93,13 +93,12 @@ fn without_credentials(value: &str) -> String {
     shown + rest
 }
 
-/// A value as a cell of a table: an empty one can be seen, and what would break
-/// the line is escaped.
-fn one_line(value: &str) -> String {
-    if value.is_empty() || value.chars().any(char::is_control) {
+/// A value as a cell of a table, in which an empty one can be seen.
+fn cell(value: &str) -> String {
+    if value.is_empty() {
         return format!("{value:?}");
     }
-    value.to_owned()
+    table::one_line(value).into_owned()
 }
 
 #[cfg(test)]
