@@ -46,6 +46,9 @@
 //! [`options!`], register with [`register!`], and run the conformance suite of
 //! the feature `testkit`. Each method lists the behavior that the suite checks.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod interpreter;
 pub mod quote;
 pub mod reap;

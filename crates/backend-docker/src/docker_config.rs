@@ -68,13 +68,22 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
             return Err(BadFile { path, why });
         }
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+    parse_json(&path, &bytes).map(Some)
+}
+
+/// The same from what is in the file.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<T, BadFile> {
+    serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let why = match error.classify() {
             serde_json::error::Category::Data => "is not of the right form",
             _ => "is not JSON",
         };
         let why = format!("it {why}, at line {line}, column {column}");
+        let path = path.to_owned();
         BadFile { path, why }
     })
 }

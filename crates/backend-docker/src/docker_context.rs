@@ -25,9 +25,10 @@ pub(crate) struct DockerContext {
     pub(crate) tls: Option<PathBuf>,
 }
 
+/// A `meta.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metadata {
+pub(crate) struct Metadata {
     #[serde(default)]
     endpoints: Endpoints,
 }
@@ -55,23 +56,36 @@ pub(crate) fn read(directory: &Path, name: &str) -> Result<DockerContext, BadFil
     let contexts = directory.join("contexts");
     let id = hexadecimal(Sha256::digest(name));
     let path = contexts.join("meta").join(&id).join("meta.json");
-    let bad = |why: String| BadFile {
-        path: path.clone(),
-        why,
-    };
     let metadata: Option<Metadata> = read_json(path.clone())?;
-    let metadata = metadata.ok_or_else(|| bad("it does not exist".into()))?;
-    let endpoint = metadata.endpoints.docker;
-    let endpoint = endpoint.ok_or_else(|| bad("it has no endpoint `docker`".into()))?;
-    if endpoint.host.is_empty() {
-        return Err(bad("its endpoint `docker` has no `Host`".into()));
-    }
+    let context = match metadata {
+        Some(metadata) => metadata.context(),
+        None => Err("it does not exist"),
+    };
+    let context = context.map_err(|why| BadFile {
+        path,
+        why: why.into(),
+    })?;
     let tls = contexts.join("tls").join(&id).join("docker");
     Ok(DockerContext {
-        host: endpoint.host,
-        skip_tls_verify: endpoint.skip_tls_verify,
         tls: tls.is_dir().then_some(tls),
+        ..context
     })
+}
+
+impl Metadata {
+    /// What it says of the engine; the error is what is missing in it.
+    pub(crate) fn context(self) -> Result<DockerContext, &'static str> {
+        let endpoint = self.endpoints.docker;
+        let endpoint = endpoint.ok_or("it has no endpoint `docker`")?;
+        if endpoint.host.is_empty() {
+            return Err("its endpoint `docker` has no `Host`");
+        }
+        Ok(DockerContext {
+            host: endpoint.host,
+            skip_tls_verify: endpoint.skip_tls_verify,
+            tls: None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::attached;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::engine_error::EngineError;
+use crate::inspection::ExecInspection;
 
 /// What to run.
 #[derive(Debug)]
@@ -80,14 +81,8 @@ impl Exec {
 
     /// Its exit code, once it has one.
     pub(crate) async fn exit_code(&self) -> Result<Option<i64>, EngineError> {
-        #[derive(serde::Deserialize)]
-        struct Told {
-            #[serde(rename = "Running", default)]
-            running: bool,
-            #[serde(rename = "ExitCode", default)]
-            exit_code: Option<i64>,
-        }
-        let told: Told = self.engine.get(&format!("/exec/{}/json", self.id)).await?;
-        Ok(told.exit_code.filter(|_| !told.running))
+        let path = format!("/exec/{}/json", self.id);
+        let inspected: ExecInspection = self.engine.get(&path).await?;
+        Ok(inspected.ended_with())
     }
 }

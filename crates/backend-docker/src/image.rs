@@ -23,6 +23,8 @@ use shared::{Shared, Teller};
 mod create;
 mod credentials;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod helper;
 mod layers;
 mod messages;

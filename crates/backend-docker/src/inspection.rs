@@ -60,6 +60,22 @@ pub(crate) struct Listed {
     pub(crate) state: String,
 }
 
+/// `GET /exec/{id}/json`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ExecInspection {
+    #[serde(rename = "Running", default)]
+    running: bool,
+    #[serde(rename = "ExitCode", default)]
+    exit_code: Option<i64>,
+}
+
+impl ExecInspection {
+    /// Its exit code, once it has one.
+    pub(crate) fn ended_with(&self) -> Option<i64> {
+        self.exit_code.filter(|_| !self.running)
+    }
+}
+
 impl State {
     /// Whether it has ended. A container that was only created has not.
     pub(crate) fn has_ended(&self) -> bool {

@@ -48,6 +48,10 @@
 //! stops answering is noticed within 35 s; a run goes on without it for
 //! `reconnect-window` (1 min); a removal is tried for 20 s.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod admission;
 mod attached;
 mod attributes;

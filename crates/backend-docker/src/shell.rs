@@ -300,7 +300,7 @@ impl Far {
 }
 
 /// The number in the first line of a shell: pure.
-fn number(line: &[u8], word: &str) -> Option<u32> {
+pub(crate) fn number(line: &[u8], word: &str) -> Option<u32> {
     let line = std::str::from_utf8(line).ok()?;
     let number = line.trim_end().strip_prefix(word)?.strip_prefix(' ')?;
     // No group of 0 or 1 is ever ended by us.

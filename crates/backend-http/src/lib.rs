@@ -36,6 +36,10 @@
 //! refuses a server that lacks one of them. What is given is also required of
 //! every instance.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod backoff;
 mod call;
 mod endpoint;

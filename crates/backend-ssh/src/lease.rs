@@ -40,6 +40,14 @@ pub(crate) struct Starter {
     pub(crate) machine_names: String,
 }
 
+/// How long an instance lives that no worker is connected to.
+pub(crate) fn length(options: &SshOptions) -> Duration {
+    match options.lease {
+        Some(lease) => lease.0,
+        None => options.resume_window + LEASE_MARGIN,
+    }
+}
+
 /// What came of an attempt on one machine.
 enum Attempt {
     Leased(Box<(Conversation, Site)>),
@@ -107,7 +115,7 @@ impl Starter {
             slot: String::new(),
             id: self.context.id.to_string(),
             resume_window: self.options.resume_window,
-            beat: self.lease() / 6,
+            beat: length(&self.options) / 6,
             pool: self.pool.clone(),
         };
         self.report(Phase::Connecting, &site.machine.address);
@@ -153,7 +161,7 @@ impl Starter {
         let lease = if self.context.keep {
             self.context.lifetime
         } else {
-            self.lease()
+            length(&self.options)
         };
         let pause = (lease.as_secs() / 20).clamp(1, 30);
         let marks = serde_json::to_string(&self.context.marks());
@@ -210,13 +218,6 @@ impl Starter {
             } else {
                 Duration::ZERO
             },
-        }
-    }
-
-    fn lease(&self) -> Duration {
-        match self.options.lease {
-            Some(lease) => lease.0,
-            None => self.options.resume_window + LEASE_MARGIN,
         }
     }
 

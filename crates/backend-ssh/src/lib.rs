@@ -96,6 +96,10 @@
 //! Its `start` leases a slot as any other; the instance's `upload_script`,
 //! `run_script`, `signal` and `stop` are those of the contract.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod attributes;
 mod auth;
 mod connect;

@@ -11,6 +11,10 @@
 //! refused, so that no wish is dropped in silence. Times on the wire are
 //! durations, never clock times.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod create;
 mod digest;
 mod discovery;

@@ -6,7 +6,7 @@ mod conformance;
 mod doctor;
 mod man;
 mod matrix;
-mod ps;
+pub(crate) mod ps;
 mod reap;
 mod run;
 #[cfg(feature = "http")]

@@ -15,6 +15,10 @@ use backend_local as _;
 #[cfg(feature = "ssh")]
 use backend_ssh as _;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod args;
 mod commands;
 mod completions;

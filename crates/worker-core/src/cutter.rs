@@ -118,29 +118,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fuzzing::cut as model;
 
     fn cut(chunks: &[&[u8]], limit: usize) -> (Vec<u8>, bool) {
         let mut cutter = Cutter::new(limit as u64);
         let mut passed: Vec<u8> = chunks.iter().flat_map(|chunk| cutter.push(chunk)).collect();
         passed.extend(cutter.finish());
         (passed, cutter.has_cut())
-    }
-
-    /// What cutting means, seen from the end: all that is there, or as much as
-    /// fits without a half of a character.
-    fn model(text: &[u8], limit: usize) -> (Vec<u8>, bool) {
-        if text.len() <= limit {
-            return (text.to_vec(), false);
-        }
-        for begin in limit.saturating_sub(3)..limit {
-            for end in limit + 1..=text.len().min(begin + 4) {
-                let one = std::str::from_utf8(&text[begin..end]);
-                if one.is_ok_and(|text| text.chars().count() == 1) {
-                    return (text[..begin].to_vec(), true);
-                }
-            }
-        }
-        (text[..limit].to_vec(), true)
     }
 
     #[test]

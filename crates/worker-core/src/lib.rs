@@ -24,6 +24,10 @@
 //! # }
 //! ```
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod cancel;
 mod cutter;
 mod digest;

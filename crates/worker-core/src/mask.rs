@@ -15,5 +15,9 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use forms::of as patterns;
+#[cfg(any(test, fuzzing))]
+pub(crate) use masker::MASK;
 pub use masker::Masker;
 pub use secrets::{InvalidSecret, MAXIMUM_SECRET, MINIMUM_SECRET, Secrets};

@@ -39,6 +39,10 @@
 //! A journal that is full (the run's limit, the limit over all, the disk) ends
 //! its run as `stopped` by `output-limit`; what had arrived stays.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod answer;
 mod guard;
 mod host;

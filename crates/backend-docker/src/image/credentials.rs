@@ -168,6 +168,15 @@ fn header(credentials: &Credentials, server: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// What is shown to an engine of the credentials that stand in the file itself.
+#[cfg(any(test, fuzzing))]
+pub(super) fn shown(config: &DockerConfig, domain: &str) -> Result<Option<HeaderValue>, String> {
+    Ok(match choose(config, domain)? {
+        Source::Here(credentials) => header(&credentials, &server(domain)),
+        Source::Nowhere | Source::Helper(_) => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

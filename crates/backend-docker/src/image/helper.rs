@@ -79,12 +79,12 @@ async fn run(program: &str, server: &str) -> Result<Option<Credentials>, String>
 }
 
 #[derive(Debug, PartialEq)]
-enum Wrong {
+pub(super) enum Wrong {
     Failed,
     Answer,
 }
 
-fn understand(succeeded: bool, answer: &[u8]) -> Result<Option<Credentials>, Wrong> {
+pub(super) fn understand(succeeded: bool, answer: &[u8]) -> Result<Option<Credentials>, Wrong> {
     if !succeeded {
         // The words are part of the protocol.
         return if String::from_utf8_lossy(answer).contains("credentials not found") {

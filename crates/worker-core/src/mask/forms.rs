@@ -11,7 +11,7 @@ const MINIMUM_PIECE: usize = 8;
 /// Every form of `secret` that is masked: as it is; each of its lines; in
 /// base64, wherever it stands in what was encoded, and broken into lines where it
 /// is encoded alone; percent-encoded; and as in a JSON string.
-pub(super) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
+pub(crate) fn of(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::from([secret.to_vec()]);
     // What is printed by `echo "$SECRET"` has lost or gained a newline.
     let trimmed = secret.trim_ascii();

@@ -8,7 +8,7 @@ use super::Secrets;
 use super::automaton::{Automaton, State};
 
 /// What stands for a secret in the output.
-pub(super) const MASK: &[u8] = b"***";
+pub(crate) const MASK: &[u8] = b"***";
 
 /// Masks the secrets in one stream, however it is cut into pieces.
 ///

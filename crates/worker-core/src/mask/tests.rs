@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::masker::MASK;
 use super::{Secrets, forms};
+use crate::fuzzing::masked as model;
 
 /// One row of the table.
 #[derive(Deserialize)]
@@ -48,30 +48,6 @@ fn cut<'a>(text: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
         .windows(2)
         .map(|pair| &text[pair[0]..pair[1]])
         .collect()
-}
-
-/// What masking means, without any cleverness: every byte of every occurrence
-/// is covered, and what is covered together is one mask.
-fn model(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
-    let mut spans: Vec<(usize, usize)> = Vec::new();
-    for begin in 0..text.len() {
-        let here = patterns.iter().filter(|p| text[begin..].starts_with(p));
-        let Some(length) = here.map(Vec::len).max() else {
-            continue;
-        };
-        match spans.last_mut() {
-            Some((_, end)) if begin < *end => *end = (*end).max(begin + length),
-            _ => spans.push((begin, begin + length)),
-        }
-    }
-    let (mut output, mut position) = (Vec::new(), 0);
-    for (begin, end) in spans {
-        output.extend_from_slice(&text[position..begin]);
-        output.extend_from_slice(MASK);
-        position = end;
-    }
-    output.extend_from_slice(&text[position..]);
-    output
 }
 
 #[test]
