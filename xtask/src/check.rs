@@ -6,6 +6,9 @@ use crate::{features, length, policy};
 /// Runs the checks, the quickest first.
 pub(crate) fn check() -> anyhow::Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own, which only a nightly compiler builds.
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    run(cargo().arg("fmt").args(fuzz).arg("--check"))?;
     length::check()?;
     let metadata = features::metadata()?;
     policy::check(&metadata)?;

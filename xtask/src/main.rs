@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod command;
 mod features;
+mod fuzz;
 mod length;
 mod policy;
 mod record;
@@ -27,6 +28,8 @@ enum Chore {
     Bench(bench::BenchArguments),
     /// Run random jobs with random faults on all backends, and check each verdict
     Soak(soak::SoakArguments),
+    /// Give every decoder of foreign bytes whatever bytes there are
+    Fuzz(fuzz::FuzzArguments),
     /// Record a session with the program as a picture for the README
     Record,
     /// Format, clippy, docs, feature combinations, bans and licences
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Chore::TestBackends(arguments) => backends::test_backends(&arguments),
         Chore::Bench(arguments) => bench::bench(&arguments),
         Chore::Soak(arguments) => soak::soak(&arguments),
+        Chore::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Chore::Record => record::record(),
         Chore::Check => check::check(),
     }
