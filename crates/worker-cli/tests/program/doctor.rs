@@ -325,7 +325,7 @@ fn an_instance_that_does_not_go() {
 
     Would not work: fake
      WARN an instance was dropped without stop; it is removed instance=[ID]
-     WARN an instance is left behind error=failed to stop the instance `[ID]` on backend `fake`: the instance is left behind, as configured by `stop-failures`
+     WARN cannot remove a dropped instance instance=[ID] error=failed to stop the instance `[ID]` on backend `fake`: the instance is left behind, as configured by `stop-failures`
     ");
 }
 
