@@ -117,8 +117,8 @@ fn without_secrets(text: &str) -> String {
     };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     match before.map(|before| before.split_once("://")) {
-        Some(Some((scheme, _))) => format!("{scheme}://…@{rest}"),
-        Some(None) => format!("…@{rest}"),
+        Some(Some((scheme @ ("http" | "https"), _))) => format!("{scheme}://…@{rest}"),
+        Some(_) => format!("…@{rest}"),
         None => rest.to_owned(),
     }
 }
@@ -162,6 +162,8 @@ mod tests {
             assert_eq!(shown, "https://…@host/y");
             assert!(!why.contains("hunter2"), "{why}");
         }
+        let no_scheme = Endpoints::read(&[("endpoint", "ann:hunter2://x@host")]);
+        assert_eq!(no_scheme.unwrap_err().0, "…@host");
     }
 
     #[test]
