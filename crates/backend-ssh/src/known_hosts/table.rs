@@ -112,6 +112,12 @@ const TABLE: &[(&str, Name, Verdict)] = &[
         Address,
         Revoked,
     ),
+    ("@revoked 127.0.0.1 KEY", Address, Revoked),
+    (
+        "@revoked 127.0.0.1 KEY\n[127.0.0.1]:PORT KEY",
+        Address,
+        Trusted,
+    ),
     ("@cert-authority * KEY", Address, Unknown),
     (
         "@cert-authority * OTHER\n[127.0.0.1]:PORT KEY",
