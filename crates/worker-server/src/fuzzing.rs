@@ -48,8 +48,8 @@ pub fn requests(bytes: &[u8]) {
     match Tokens::read(&SecretString::from(&*text)) {
         Ok(tokens) => {
             assert!(!tokens.is_empty() && tokens.caller("").is_none());
-            let last = text.split_ascii_whitespace().last().unwrap_or_default();
             let line = text.lines().last().unwrap_or_default().trim();
+            let last = line.split_ascii_whitespace().last().unwrap_or_default();
             if last.len() >= 16 && !last.starts_with("sha256:") && !line.starts_with('#') {
                 assert!(tokens.caller(last).is_some());
             }
