@@ -84,7 +84,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> anyhow::Result<()> {
     }
     print(&table(&rows));
     if !findings.is_empty() {
-        print(&format!("\n{}", findings.join("\n")));
+        print(&format!("\n{}\n", findings.join("\n")));
         bail!(
             "{} of {} targets found something",
             findings.len(),
