@@ -78,6 +78,7 @@ pub(crate) fn report(place: &Place, command: &mut Command) -> String {
 }
 
 /// The command in the hint of a report, between backticks.
+#[cfg(any(feature = "http", feature = "ssh"))]
 pub(crate) fn remedy(output: &Output) -> String {
     let text = readable(output, &[]);
     let hint = text.lines().find(|line| line.contains("hint: ")).unwrap();
