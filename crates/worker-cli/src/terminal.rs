@@ -87,3 +87,78 @@ fn restore() {
 fn lock() -> std::sync::MutexGuard<'static, Option<Termios>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+    use std::process::{Command, Stdio};
+
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::LocalModes;
+
+    use super::*;
+
+    /// Says to the process with a terminal on standard input that it is that.
+    const ON_TERMINAL: &str = "WORKER_TEST_ON_TERMINAL";
+
+    /// What keys meet: whether the terminal makes lines of them, and echoes.
+    fn cooked() -> bool {
+        let modes = tcgetattr(stdin()).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    /// Panics while the terminal is raw, in a process that has one.
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was() {
+        if std::env::var_os(ON_TERMINAL).is_none() {
+            return in_a_process_on_a_terminal();
+        }
+        assert!(cooked());
+        // That the hook does it: what was forgotten cannot.
+        let panic = catch_unwind(|| {
+            std::mem::forget(Raw::enter().unwrap());
+            assert!(!cooked(), "it is not raw");
+            panic!("on purpose");
+        });
+        assert_eq!(
+            *panic.unwrap_err().downcast::<&str>().unwrap(),
+            "on purpose"
+        );
+        assert!(cooked(), "the hook has not restored it");
+        // And that unwinding does it: another hook may be there by then.
+        let own = take_hook();
+        set_hook(Box::new(|_| ()));
+        let mut raw_at_panic = false;
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            let _raw = Raw::enter().unwrap();
+            raw_at_panic = !cooked();
+            panic!("on purpose");
+        }));
+        set_hook(own);
+        assert!(panic.is_err() && raw_at_panic);
+        assert!(cooked(), "the guard has not restored it");
+    }
+
+    /// Begins this test once more, for itself alone, on a new terminal.
+    fn in_a_process_on_a_terminal() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+        let master = master.unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let end = open(&*name, flags, Mode::empty()).unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("terminal::tests::a_panic_leaves_the_terminal_as_it_was")
+            .env(ON_TERMINAL, "1")
+            .stdin(Stdio::from(end))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        // A name that is no longer right would run nothing.
+        assert!(said.contains("1 passed"), "{said}");
+    }
+}
