@@ -206,6 +206,7 @@ pub(crate) enum FarKind {
     Revert,
     Leftover,
     Architecture,
+    Logout,
     Protocol,
 }
 
@@ -221,13 +222,14 @@ impl FarKind {
             "revert" => Self::Revert,
             "leftover" => Self::Leftover,
             "architecture" => Self::Architecture,
+            "logout" => Self::Logout,
             _ => Self::Protocol,
         }
     }
 
     fn kind(self, text: &str) -> ErrorKind {
         match self {
-            Self::Unsuitable | Self::Prepare => ErrorKind::Unsuitable,
+            Self::Unsuitable | Self::Prepare | Self::Logout => ErrorKind::Unsuitable,
             Self::Directory | Self::Full if text.contains("No space left") => ErrorKind::Exhausted,
             Self::Directory => ErrorKind::Denied,
             Self::Full => ErrorKind::Exhausted,

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::connect::connect_telling;
 use crate::error::{Failure, Stage};
 use crate::keys;
+use crate::logout;
 use crate::machine::{Credentials, KeySource, Machine, Trust};
 use crate::options::{HostKeyPolicy, SshOptions};
 use crate::places::Place;
@@ -76,7 +77,9 @@ async fn tried(
     if let Some(seconds) = clock {
         examination.unix_clock(seconds);
     }
-    Ok(())
+    examination.begin("logout");
+    examination.detail("a run outlives its connection");
+    logout::outlived(machine, pool, &options.directory.0).await
 }
 
 /// The files and the agent that this machine is connected to with. Blocks.

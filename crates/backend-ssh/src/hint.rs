@@ -63,6 +63,7 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
             }
             FarKind::Stale => "look at what is there, and remove it; or set `revert`".into(),
             FarKind::Revert => "repair the machine by hand, and remove the slot".into(),
+            FarKind::Logout => "no run would outlive a lost connection: set `KillUserProcesses=no` in /etc/systemd/logind.conf over there and restart systemd-logind, or find what else ends the processes of a session".into(),
             FarKind::Prepare if !text.is_empty() => "correct the command in the option `prepare`".into(),
             _ => return None,
         },

@@ -117,6 +117,7 @@ mod keys;
 mod known_hosts;
 mod lease;
 mod link;
+mod logout;
 mod machine;
 mod options;
 mod pattern;

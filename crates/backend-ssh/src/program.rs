@@ -21,7 +21,7 @@ pub(crate) const BOOTSTRAP: &str = r#"exec /bin/sh -c 'IFS=" " read -r w_length 
 /// processes from the first on.
 pub(crate) const SHELL_BOOTSTRAP: &str = r#"exec /bin/sh -c 'IFS= read -r w_s; IFS= read -r w_i; IFS= read -r w_n; IFS= read -r w_o; [ -r "$w_s/program" ] || exit 1; WORKER_INSTANCE_ID=$w_i; export WORKER_INSTANCE_ID; exec /bin/sh "$w_s/program" shell "$w_s" "$w_i" "$w_n" "$w_o"'"#;
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("far/common.sh"),
     include_str!("far/switch.sh"),
     include_str!("far/supervise.sh"),
@@ -29,6 +29,7 @@ const SOURCES: [&str; 8] = [
     include_str!("far/run.sh"),
     include_str!("far/keep.sh"),
     include_str!("far/shell.sh"),
+    include_str!("far/examine.sh"),
     include_str!("far/entry.sh"),
 ];
 

@@ -41,6 +41,10 @@ pub struct SshSetup {
     /// The options of a file system in memory that the home directory is to be,
     /// such as `noexec,size=4m`; it is not seen from outside. Not for dropbear.
     pub home: Option<String>,
+    /// Whether all that a connection began is ended when it is, detached or
+    /// not, as systemd-logind does it: for as long as the file `logind.conf` in
+    /// the server's directory says `KillUserProcesses=yes`. Not for dropbear.
+    pub kills_at_logout: bool,
 }
 
 /// A running server on the loopback address, with throw-away keys. The only
@@ -71,6 +75,22 @@ for descriptor in /proc/$$/fd/*; do
     if [ "$descriptor" -gt 2 ] && [ "$descriptor" -ne 255 ]; then eval "exec $descriptor>&-"; fi
 done
 exec env --default-signal=INT,QUIT "$@"
+"#;
+
+/// What every session of a server begins with that kills at logout: one who
+/// waits for the end of the connection, outside of it. A cgroup tells logind
+/// what belongs to a session, and here a variable of its environment does.
+const KILLS_AT_LOGOUT: &str = r#"#!/bin/sh
+(
+    exec env -i "PATH=$PATH" setsid /bin/sh -c '
+        while kill -0 "$1" 2>/dev/null; do sleep 0.02; done
+        grep -qx KillUserProcesses=yes "$3" || exit 0
+        for file in $(grep -lzxF "SSH_CONNECTION=$2" /proc/[0-9]*/environ 2>/dev/null); do
+            file=${file#/proc/}
+            kill "${file%/environ}"
+        done' sh "$PPID" "$SSH_CONNECTION" "${0%/*}/logind.conf"
+) </dev/null >/dev/null 2>&1 &
+exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 "#;
 
 impl SshServer {
@@ -329,6 +349,16 @@ fn openssh(command: &mut Command, place: &Path, port: u16, setup: &SshSetup) -> 
     } else {
         &setup.host_keys
     };
+    if setup.kills_at_logout {
+        let path = place.join("session");
+        fs::write(&path, KILLS_AT_LOGOUT)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        fs::write(
+            place.join("logind.conf"),
+            "[Login]\nKillUserProcesses=yes\n",
+        )?;
+        writeln!(config, "ForceCommand exec {}", path.display())?;
+    }
     for kind in kinds {
         let path = place.join(format!("host_{kind}"));
         make_key(&path, kind, "")?;

@@ -89,17 +89,6 @@ w_mode_list() {
   w_say "listed"
 }
 
-# Whether instances could be started. Leaves nothing.
-w_mode_check() {
-  w_needs
-  w_make_base
-  w_make_in_base "$w_base/check-$$"
-  rmdir "$w_base/check-$$"
-  rmdir "$w_base" 2>/dev/null
-  w_say "clock $(date +%s 2>/dev/null)"
-  w_say "checked"
-}
-
 w_serve() {
   while read -r w_command w_argument w_rest; do
     case $w_command in

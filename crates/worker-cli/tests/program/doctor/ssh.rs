@@ -1,11 +1,12 @@
 //! Broken set-ups of the backend `ssh`, on real servers.
 
+mod far_side;
 mod host_keys;
 mod keys;
 
 use std::process::{Command, Output, Stdio};
 
-use testbed::{SshKind, SshServer, SshSetup, find_program};
+use testbed::{SshKind, SshServer, SshSetup};
 
 use super::{apply, doctor, readable};
 use crate::common::Place;
@@ -101,6 +102,7 @@ fn all_is_well() {
         ok      credentials
         ok      version Linux with what Worker needs
         ok      clock within 1 s of this machine's
+        ok      logout a run outlives its connection
         ok      start
         ok      upload
         ok      run
@@ -150,6 +152,7 @@ fn one_of_two_machines_is_down() {
         ok      credentials [USER]@127.0.0.1:[PORT]
         ok      version [USER]@127.0.0.1:[PORT] Linux with what Worker needs
         ok      clock [USER]@127.0.0.1:[PORT] within 1 s of this machine's
+        ok      logout [USER]@127.0.0.1:[PORT] a run outlives its connection
         FAILED  connect
             error: failed to set up the backend on backend `ssh`
             caused by: cannot connect to [USER]@127.0.0.1:1
@@ -179,109 +182,4 @@ fn an_interrupt_ends_the_examination() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("it was cancelled"), "{text}");
-}
-
-/// The remedy is the program: here, what hides it is taken away.
-#[test]
-fn no_setsid_on_the_machine() {
-    let Some(setsid) = find_program("setsid") else {
-        return testbed::missing("ssh", "there is no `setsid` to hide");
-    };
-    let setup = SshSetup {
-        // No program, since it may not be executed.
-        files: vec![(setsid.clone(), String::new())],
-        ..SshSetup::default()
-    };
-    let Some(bench) = Bench::new(&setup) else {
-        return;
-    };
-    insta::assert_snapshot!(bench.examined().0, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): used
-      Steps:
-        ok      configuration
-        ok      connect
-        ok      host key
-        ok      credentials
-        FAILED  version
-            error: failed to set up the backend on backend `ssh`
-            caused by: [USER]@127.0.0.1:[PORT]: there is no `setsid` on the machine
-            hint: the machine needs Linux with util-linux or busybox
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    let process = bench.server.daemon().pid();
-    let setsid = setsid.display();
-    apply(&format!(
-        "nsenter --target {process} --mount umount {setsid}"
-    ));
-    bench.assert_mended();
-}
-
-/// A machine whose clock is two hours ahead; the remedy is to set it.
-#[test]
-fn clock_skew() {
-    let Some(faketime) = find_program("faketime") else {
-        return testbed::missing("ssh", "there is no `faketime`");
-    };
-    let mut command = Command::new(faketime);
-    let library = command
-        .args(["-f", "+0", "printenv", "LD_PRELOAD"])
-        .output();
-    let library = String::from_utf8(library.unwrap().stdout).unwrap();
-    let clock = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(clock.path(), "+2h").unwrap();
-    let file = clock.path().display();
-    let line = format!(
-        "SetEnv LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={file}",
-        library.trim()
-    );
-    let setup = SshSetup {
-        lines: vec![line],
-        ..SshSetup::default()
-    };
-    let Some(bench) = Bench::new(&setup) else {
-        return;
-    };
-    insta::assert_snapshot!(bench.examined().0, @"
-    status 1
-    ssh (Account on a machine reached over SSH)
-      Configuration:
-        hosts = [USER]@127.0.0.1:[PORT] (environment variable WORKER_SSH_HOSTS)
-        identity-file = [PLACE]/key (environment variable WORKER_SSH_IDENTITY_FILE)
-        identity-agent = none (environment variable WORKER_SSH_IDENTITY_AGENT)
-        known-hosts = [PLACE]/known_hosts (environment variable WORKER_SSH_KNOWN_HOSTS)
-        ssh-config = none (environment variable WORKER_SSH_SSH_CONFIG)
-        defaults for 15 more (`worker backends ssh --explain`)
-      It would use:
-        host [USER]@127.0.0.1:[PORT] (the option `hosts`; 4 slots, weight 1): cannot be used: see the steps
-        known hosts [PLACE]/known_hosts (the option `known-hosts`): used
-        identity [PLACE]/key (the option `identity-file`): used
-      Steps:
-        ok      configuration
-        ok      connect
-        ok      host key
-        ok      credentials
-        ok      version Linux with what Worker needs
-        FAILED  clock
-            error: its clock is 120 minutes ahead of this machine's
-            hint: set both clocks (`timedatectl set-ntp true`): certificates, and the age by which others remove what was left, go by them
-        skipped start, upload, run, stop, cancel, leftovers
-
-    Would not work: ssh
-    ");
-    std::fs::write(clock.path(), "+0").unwrap();
-    bench.assert_mended();
 }
