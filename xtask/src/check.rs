@@ -1,7 +1,7 @@
 //! `cargo xtask check`: everything that can be said without running the tests.
 
 use crate::command::{cargo, run, say};
-use crate::{features, length, policy};
+use crate::{features, length, policy, publish};
 
 /// Runs the checks, the quickest first.
 pub(crate) fn check() -> anyhow::Result<()> {
@@ -12,6 +12,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     length::check()?;
     let metadata = features::metadata()?;
     policy::check(&metadata)?;
+    publish::check(&metadata)?;
     let warnings = ["--", "-D", "warnings"];
     run(cargo()
         .args([

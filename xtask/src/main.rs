@@ -8,6 +8,7 @@ mod features;
 mod fuzz;
 mod length;
 mod policy;
+mod publish;
 mod record;
 mod schemathesis;
 mod setup;
@@ -32,7 +33,7 @@ enum Chore {
     Fuzz(fuzz::FuzzArguments),
     /// Record a session with the program as a picture for the README
     Record,
-    /// Format, clippy, docs, feature combinations, bans and licences
+    /// Format, clippy, docs, feature combinations, bans, licences and packages
     Check,
 }
 
