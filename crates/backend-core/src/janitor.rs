@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -35,6 +36,8 @@ impl Janitor {
     /// anything: the work is dropped with a warning.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = Handle::try_current() {
+            // Boxed: a runtime's code for a task is made once for all of them.
+            let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
             self.tasks.spawn_on(work, &runtime);
         } else {
             tracing::warn!("no runtime left to clean up in: `worker reap` will find it");

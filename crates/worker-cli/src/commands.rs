@@ -13,6 +13,7 @@ mod run;
 pub(crate) mod serve;
 mod shell;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use backend_core::Provider;
@@ -44,6 +45,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<ExitStatus> {
 }
 
 fn on_runtime<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    // Boxed, so that there is one runtime's loop in the program, and not one for
+    // each command.
+    let command: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(command);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -183,6 +183,19 @@ impl<'a> Reader<'a> {
 
     /// Reads one field; `None` after a problem, which `finish` will tell.
     pub fn read<F: OptionField>(&mut self, field: &str) -> Option<F> {
+        // Little is done here, since there is one of this for each type.
+        let given = self.given(field)?;
+        let problem = match F::read(&given.values) {
+            Ok(Some(value)) => return Some(value),
+            Ok(None) => given.missing(self.alias),
+            Err((value, why)) => malformed(given.spec, value, why, given.origin),
+        };
+        self.problems.push(problem);
+        None
+    }
+
+    /// The texts of one field; `None` after a problem.
+    fn given(&mut self, field: &str) -> Option<Given<'a>> {
         let key = field.replace('_', "-");
         let spec = self.specs.iter().find(|spec| spec.key == key)?;
         let keys = spec.keys_in(self.specs, self.config);
@@ -195,7 +208,7 @@ impl<'a> Reader<'a> {
         }
         let mut values = Vec::new();
         let mut origin = Origin::Default;
-        for key in &keys {
+        for key in keys {
             let entry = self.config.entry(key)?;
             if spec.kind == Kind::Secret && entry.origin == Origin::Flag {
                 let variable = spec.variable(self.alias);
@@ -214,21 +227,11 @@ impl<'a> Reader<'a> {
         {
             values.push((spec.key.as_str(), default));
         }
-        match F::read(&values) {
-            Ok(Some(value)) => Some(value),
-            Ok(None) => {
-                let variable = spec.variable(self.alias);
-                self.problems.push(Problem::Missing {
-                    key: spec.key.clone(),
-                    variable,
-                });
-                None
-            }
-            Err((value, why)) => {
-                self.problems.push(malformed(spec, value, why, origin));
-                None
-            }
-        }
+        Some(Given {
+            spec,
+            values,
+            origin,
+        })
     }
 
     /// All problems, if there were any.
@@ -239,6 +242,23 @@ impl<'a> Reader<'a> {
         }
         problems.sort_by_key(|problem| !matches!(problem, Problem::Unknown { .. }));
         Err(Problems(problems))
+    }
+}
+
+/// What is given for one field.
+struct Given<'a> {
+    spec: &'static OptionSpec,
+    /// For each text, the member of a family, else the key.
+    values: Vec<(&'a str, &'a str)>,
+    origin: Origin,
+}
+
+impl Given<'_> {
+    fn missing(&self, alias: &str) -> Problem {
+        Problem::Missing {
+            key: self.spec.key.clone(),
+            variable: self.spec.variable(alias),
+        }
     }
 }
 

@@ -108,8 +108,9 @@ impl OptionSpec {
         also: Option<&'static str>,
         example: Option<&'static str>,
     ) -> Self {
-        Self {
-            key: field.replace('_', "-"),
+        // The rest is done once for all types.
+        let spec = Self {
+            key: String::new(),
             also,
             kind: F::KIND,
             list: F::LIST,
@@ -117,8 +118,15 @@ impl OptionSpec {
             required: default.is_none() && !F::MAY_BE_MISSING,
             default,
             example,
-            help: help.split_whitespace().collect::<Vec<_>>().join(" "),
-        }
+            help: String::new(),
+        };
+        spec.named(field, help)
+    }
+
+    fn named(mut self, field: &str, help: &str) -> Self {
+        self.key = field.replace('_', "-");
+        self.help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        self
     }
 
     /// The keys of `config` that are this option's. `specs` are all options: a
