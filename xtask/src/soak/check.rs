@@ -182,6 +182,9 @@ impl Case<'_> {
         if ending != Ending::Own {
             return;
         }
+        if limit.is_some_and(|limit| got.len() > limit) {
+            wrong.push(format!("{} bytes are more than the limit", got.len()));
+        }
         let complete = flag("output_complete");
         if limit.is_some() != flag("output_truncated") && complete {
             wrong.push("output_truncated is not what happened".into());

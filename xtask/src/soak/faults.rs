@@ -134,6 +134,11 @@ impl Interruption {
             if script.output.len() > bytes);
         script.end != End::Never && !too_much
     }
+
+    /// The same of a script of whose output some is lost on the way.
+    pub(crate) fn spares_what_is_not_seen(self, script: &Script) -> bool {
+        matches!(self, Self::OutputLimit { .. }) && script.end != End::Never
+    }
 }
 
 impl Trouble {

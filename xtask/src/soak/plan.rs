@@ -72,7 +72,10 @@ impl Plan {
     /// Whether the job may end so, where these troubles befell what it ran on.
     pub(crate) fn allows(&self, script: &Script, befell: &[Trouble], ending: Ending) -> bool {
         if ending == Ending::Own {
-            return self.interruption.spares(script);
+            // Of output with holes no limit may ever be reached.
+            let holes = befell.iter().any(|it| it.costs_output(self.backend));
+            return self.interruption.spares(script)
+                || holes && self.interruption.spares_what_is_not_seen(script);
         }
         self.interruption.allows(script, ending)
             || befell.iter().any(|it| it.allows(self.backend, ending))

@@ -190,3 +190,28 @@ fn output_that_is_cut_in_the_wrong_place() {
         assert_eq!(wrong(&limited, &seen).is_empty(), right, "{length}");
     }
 }
+
+#[test]
+fn a_limit_that_output_with_holes_never_reached() {
+    let limited = Plan {
+        backend: Backend::Docker,
+        interruption: Interruption::OutputLimit {
+            bytes: 20,
+            truncate: false,
+        },
+        ..lines()
+    };
+    let mut seen = honest(&limited, 3);
+    seen.stdout = limited.recipe.script().output;
+    seen.stdout.truncate(12);
+    sum(&mut seen);
+    set(&mut seen, "output_complete", json!(false));
+    assert!(wrong(&limited, &seen).contains("may not end so: Own"));
+    seen.befell.push(cut());
+    assert_eq!(wrong(&limited, &seen), "");
+    // What came is still held to it.
+    seen.stdout = limited.recipe.script().output;
+    seen.stdout.truncate(21);
+    sum(&mut seen);
+    assert!(wrong(&limited, &seen).contains("more than the limit"));
+}
