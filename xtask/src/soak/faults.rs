@@ -204,6 +204,19 @@ impl Trouble {
         }
     }
 
+    /// Whether the script may stand still with its output: an engine gives a
+    /// container no more room than its buffers have while a reader that it
+    /// believes in takes nothing.
+    pub(crate) fn stops_script(self, backend: Backend, script: &Script) -> bool {
+        /// Less than any engine has of them.
+        const BUFFERS: u64 = 64 << 10;
+        let Self::Cut { after, action, .. } = self else {
+            return false;
+        };
+        let output = script.output.len() as u64;
+        backend == Backend::Docker && action == Action::Freeze && output > after + BUFFERS
+    }
+
     /// Whether it may keep an instance from being removed by its own worker.
     pub(crate) fn hinders_stop(self) -> bool {
         !matches!(self, Self::Nothing | Self::Delay(_) | Self::Scripted { .. })
@@ -243,5 +256,23 @@ mod tests {
         assert!(!limit(10, true).allows(&script, Ending::OutputLimit));
         assert!(limit(10_000, false).spares(&script));
         assert!(!limit(10_000, false).allows(&script, Ending::OutputLimit));
+    }
+
+    #[test]
+    fn only_a_silent_connection_in_much_output_of_a_container_stops_a_script() {
+        let script = |count| Recipe::Lines { count, code: 0 }.script();
+        let cut = |action, after| Trouble::Cut {
+            direction: Direction::FromTarget,
+            after,
+            action,
+        };
+        let much = script(20_000);
+        assert!(much.output.len() > 100_000);
+        let frozen = cut(Action::Freeze, 4096);
+        assert!(frozen.stops_script(Backend::Docker, &much));
+        assert!(!frozen.stops_script(Backend::Docker, &script(10)));
+        assert!(!frozen.stops_script(Backend::Ssh, &much));
+        assert!(!cut(Action::Reset, 4096).stops_script(Backend::Docker, &much));
+        assert!(!cut(Action::Freeze, 1 << 22).stops_script(Backend::Docker, &much));
     }
 }

@@ -78,7 +78,10 @@ impl Plan {
                 || holes && self.interruption.spares_what_is_not_seen(script);
         }
         self.interruption.allows(script, ending)
-            || befell.iter().any(|it| it.allows(self.backend, ending))
+            || befell.iter().any(|it| {
+                it.allows(self.backend, ending)
+                    || ending == Ending::Lost && it.stops_script(self.backend, script)
+            })
     }
 }
 
