@@ -13,6 +13,7 @@ pub mod registry;
 pub mod rootfs;
 
 mod daemon;
+mod faketime;
 mod need;
 mod nginx;
 mod place;
@@ -23,6 +24,7 @@ mod tmpfs;
 mod worker_server;
 
 pub use daemon::{Daemon, free_port, with_default_signals};
+pub use faketime::{at_another_time, faketime_library};
 pub use need::{is_required, missing};
 pub use nginx::Nginx;
 pub use program::find_program;

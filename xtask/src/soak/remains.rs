@@ -1,7 +1,7 @@
 //! That nothing is left of a soak: by `worker reap`, and then with our own eyes.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -52,8 +52,9 @@ pub(crate) fn instances(events: &[u8]) -> BTreeSet<String> {
 /// `worker reap` as it will be tomorrow, where the clock can be told so.
 fn reap(soak: &Soak, rig: &Rig) -> anyhow::Result<()> {
     let reap = soak.worker(rig, "reap", None);
-    let mut command = match testbed::find_program("faketime") {
-        Some(faketime) => under(&faketime, &reap),
+    // Beyond the age at which they are looked at, short of every expiry.
+    let mut command = match testbed::at_another_time("+5m") {
+        Some(words) => under(&words, &reap),
         None => reap,
     };
     let output = command.stdin(Stdio::null()).output()?;
@@ -62,12 +63,12 @@ fn reap(soak: &Soak, rig: &Rig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same command, later.
-fn under(faketime: &Path, command: &Command) -> Command {
-    let mut later = Command::new(faketime);
+/// The same command with these words before it.
+fn under(words: &[String], command: &Command) -> Command {
+    let mut words = words.iter();
+    let mut later = Command::new(words.next().map_or("env", String::as_str));
     later
-        // Beyond the age at which they are looked at, short of every expiry.
-        .args(["-f", "+5m"])
+        .args(words)
         .arg(command.get_program())
         .args(command.get_args())
         .env_clear();

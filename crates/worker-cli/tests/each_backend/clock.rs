@@ -1,6 +1,5 @@
 //! A clock that steps while a job runs: limits hold all the same.
 
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -30,17 +29,17 @@ const HANGS: Script = Script {
     fake: &[("log-output", "begun\n"), ("run-hang", "true")],
 };
 
-/// The program `faketime`, if it is there.
-pub(crate) fn faketime() -> Option<String> {
-    let path = testbed::find_program("faketime");
-    if path.is_none() {
+/// What to put before a program for it to run later, if this machine can.
+pub(crate) fn later() -> Option<Vec<String>> {
+    let words = testbed::at_another_time(LATER);
+    if words.is_none() {
         testbed::missing("faketime", "it is not installed");
     }
-    path.map(|path| path.to_string_lossy().into_owned())
+    words
 }
 
 fn steps(place: &Place, step: &str) {
-    if faketime().is_none() {
+    if later().is_none() {
         return;
     }
     // A limit of an hour must not be reached for the step's sake.
@@ -68,7 +67,7 @@ fn run(place: &Place, script: &Script, step: &str, arguments: &[&str]) -> (Optio
     std::fs::write(&stamp, "+0").unwrap();
     let arguments = [&["--log-format", "json"], arguments].concat();
     let mut run = place.run(script, &arguments);
-    run.env("LD_PRELOAD", library())
+    run.env("LD_PRELOAD", testbed::faketime_library().unwrap())
         .env("FAKETIME_TIMESTAMP_FILE", &stamp)
         .env("FAKETIME_NO_CACHE", "1")
         .env("DONT_FAKE_MONOTONIC", "1");
@@ -87,14 +86,4 @@ fn run(place: &Place, script: &Script, step: &str, arguments: &[&str]) -> (Optio
         .or_else(|_| ours.duration_since(theirs));
     assert!(apart.unwrap() > Duration::from_hours(12), "{said}");
     (code, took)
-}
-
-/// What `faketime` puts before a program; the dynamic linker fills in `$LIB`.
-fn library() -> String {
-    let shown = Command::new(faketime().unwrap())
-        .args(["-m", "-f", "+0", "/bin/sh", "-c", "echo \"$LD_PRELOAD\""])
-        .output()
-        .unwrap();
-    let path = String::from_utf8(shown.stdout).unwrap();
-    path.trim().to_owned()
 }

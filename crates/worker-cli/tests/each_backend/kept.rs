@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::Case;
-use crate::clock::{LATER, faketime};
+use crate::clock::later;
 use crate::place::{Place, Script};
 
 pub(crate) const CASES: &[Case] = &[
@@ -64,8 +64,8 @@ fn kept_on_failure(place: &Place) {
 }
 
 fn kept_until_its_time(place: &Place) {
-    let Some(faketime) = faketime() else { return };
-    let later = [faketime.as_str(), "-f", LATER];
+    let Some(later) = later() else { return };
+    let later: Vec<_> = later.iter().map(String::as_str).collect();
     for look in ["ps", "reap", "run"] {
         let keep = ["--keep", "always", SOON[0], SOON[1]];
         let output = place.output(&SUCCEEDS, &keep);

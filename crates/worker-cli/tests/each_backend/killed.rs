@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::Case;
-use crate::clock::{LATER, faketime};
+use crate::clock::later;
 use crate::place::{Begun, Place, Script};
 
 pub(crate) const CASES: &[Case] = &[("killed_worker_and_reap", killed_worker_and_reap)];
@@ -16,7 +16,8 @@ const HANGS: Script = Script {
 };
 
 fn killed_worker_and_reap(place: &Place) {
-    let Some(faketime) = faketime() else { return };
+    let Some(later) = later() else { return };
+    let later: Vec<_> = later.iter().map(String::as_str).collect();
     let mut begun = Begun::of(&mut place.run(&HANGS, &["--job", "to be killed"]));
     if !place.rig.executes() {
         // What is in the memory of a process ends with it.
@@ -24,7 +25,6 @@ fn killed_worker_and_reap(place: &Place) {
         assert_eq!(begun.ended().0, None);
         return place.assert_clean();
     }
-    let later = [faketime.as_str(), "-f", LATER];
     // Alive: never touched, however old.
     let reaped = reap(place, &later, &[]);
     assert_eq!(reaped[0]["reason"], "its worker is alive", "{reaped:#?}");

@@ -1,7 +1,5 @@
 //! Machines that lack something: found once we are in.
 
-use std::process::Command;
-
 use testbed::{SshSetup, find_program};
 
 use super::super::{apply, remedy};
@@ -59,20 +57,15 @@ fn no_setsid_on_the_machine() {
 /// A machine whose clock is two hours ahead; the remedy is to set it.
 #[test]
 fn clock_skew() {
-    let Some(faketime) = find_program("faketime") else {
+    let Some(library) = testbed::faketime_library() else {
         return testbed::missing("ssh", "there is no `faketime`");
     };
-    let mut command = Command::new(faketime);
-    let library = command
-        .args(["-f", "+0", "printenv", "LD_PRELOAD"])
-        .output();
-    let library = String::from_utf8(library.unwrap().stdout).unwrap();
     let clock = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(clock.path(), "+2h").unwrap();
     let file = clock.path().display();
     let line = format!(
         "SetEnv LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={file}",
-        library.trim()
+        library.display()
     );
     let setup = SshSetup {
         lines: vec![line],
