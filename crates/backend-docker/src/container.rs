@@ -146,6 +146,8 @@ impl Container {
     pub(crate) async fn processes(&self) -> Result<Option<String>, EngineError> {
         /// What a person can read, and more.
         const MOST: usize = 300;
+        /// The gate is a program in its arguments, pages of it.
+        const LONGEST: usize = 200;
         let options = TopOptionsBuilder::default().ps_args("-eo pid,user,stat,args");
         let options = Some(options.build());
         let top = async |docker: bollard::Docker| docker.top_processes(&self.name, options).await;
@@ -160,7 +162,14 @@ impl Container {
             return Ok(None);
         }
         let lines = std::iter::once(titles).chain(processes).take(MOST);
-        let lines: Vec<_> = lines.map(|fields| fields.join(" ")).collect();
+        let lines = lines.map(|fields| {
+            let line = fields.join(" ");
+            match line.char_indices().nth(LONGEST) {
+                Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+                None => line,
+            }
+        });
+        let lines: Vec<_> = lines.collect();
         Ok(Some(lines.join("\n")))
     }
 

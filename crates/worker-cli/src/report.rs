@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backend_core::{Error, Outcome, Phase};
 use serde_json::{Map, Value};
-use worker_core::{EndedBy, Event, EventKind, JobResult};
+use worker_core::{EndedBy, Event, EventKind, JobResult, Limit};
 
 use crate::script::ScriptError;
 use crate::stderr::{is_json, record, say};
@@ -255,6 +255,9 @@ pub(crate) fn narrate(event: &Event) {
             };
             format!("{}{amount}: {}", progress.phase, progress.detail)
         }
+        EventKind::LimitReached {
+            limit: limit @ (Limit::Startup | Limit::Upload),
+        } => format!("the {limit} limit is reached: the script has not begun"),
         EventKind::LimitReached { limit } => {
             format!("the {limit} limit is reached: ending the script")
         }

@@ -37,6 +37,8 @@ pub(super) async fn ps(arguments: &PsArguments) -> anyhow::Result<ExitStatus> {
     }
     let text = if arguments.json {
         as_json(&found)?
+    } else if found.is_empty() && status != SUCCESS {
+        "no instances on the backends that answered\n".to_owned()
     } else {
         as_table(&found, &owner, table::columns())
     };

@@ -117,6 +117,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<ExitStatu
     options.backend.name = chosen.human_readable_name.into();
     provider.setup().await?;
 
+    let open = options.tokens.is_empty();
     let (shutdown, now) = (CancellationToken::new(), CancellationToken::new());
     end_on_signals(&shutdown, &now).context("cannot listen for signals")?;
     let bound = Server::bind(provider, options).await;
@@ -124,6 +125,9 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<ExitStatu
         Some(hint) => anyhow::Error::new(error).context(Problem::new("cannot serve", hint)),
         None => anyhow::Error::new(error),
     })?;
+    if open {
+        say("worker: there are no tokens: whoever can connect to it here may use it\n");
+    }
     for endpoint in server.endpoints() {
         say(&format!(
             "worker: serving `{}` at {endpoint}\n",

@@ -154,9 +154,7 @@ fn those_of_docker_end_as_they_say() {
     for (document, line) in that_need("docker") {
         let place = place();
         let mut shell = shell(&place, &line);
-        shell
-            .env("DOCKER_HOST", engine.endpoint())
-            .env("WORKER_DOCKER_DEFAULT_IMAGE", "debian:12");
+        shell.env("DOCKER_HOST", engine.endpoint());
         assert_ends_as_it_says(document, &line, &shell.output().unwrap());
         place.assert_clean();
     }
@@ -196,6 +194,10 @@ fn those_of_ssh_end_as_they_say() {
             .unwrap();
             keys += &std::fs::read_to_string(server.known_hosts().unwrap()).unwrap();
         }
+        // The port and the key that a line names are those of the first.
+        let key = servers[0].identity();
+        std::fs::copy(key, place.path(".ssh/ci")).unwrap();
+        let line = line.replace(":2222", &format!(":{}", servers[0].port()));
         let keys = if line.contains(UNKNOWN) { "" } else { &keys };
         std::fs::write(&known_hosts, keys).unwrap();
         let mut shell = shell(&place, &line);
