@@ -351,7 +351,8 @@ fn batch(rig: &dyn Rig, count: u32, at_a_time: u32, script: &Path) -> anyhow::Re
             }
             anyhow::Ok(())
         };
-        let threads: Vec<_> = (0..at_a_time).map(|_| scope.spawn(some)).collect();
+        let peers = at_a_time.min(rig.most_peers());
+        let threads: Vec<_> = (0..peers).map(|_| scope.spawn(some)).collect();
         threads.into_iter().try_for_each(|thread| {
             thread
                 .join()

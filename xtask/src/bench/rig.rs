@@ -33,6 +33,11 @@ pub(crate) trait Rig: Sync {
 
     /// How many jobs are run one, ten and fifty at a time.
     fn batches(&self) -> [u32; 3];
+
+    /// How many processes of the peer there are at once at the most.
+    fn most_peers(&self) -> u32 {
+        u32::MAX
+    }
 }
 
 /// What the peers of a backend are called.
