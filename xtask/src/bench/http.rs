@@ -189,6 +189,12 @@ impl Rig for Http {
     fn batches(&self) -> [u32; 3] {
         [50, 100, 200]
     }
+
+    /// Beside others an instance may become ready without a revision between,
+    /// and then a chain of calls waits for one that does not come.
+    fn most_peers(&self) -> u32 {
+        1
+    }
 }
 
 /// The client fetching output that lies whole on the server, against `curl`
