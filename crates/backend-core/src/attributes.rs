@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// What a job asks of its instance: the inputs of image selection.
 ///
 /// The JSON names are those of the fields. `vm_type` and `hard_timeout` are never
-/// serialised: they are decided by whoever runs the job, not by who submits it. An empty string means "not asked for"; a member that is missing
-/// from JSON is empty, a member that is not known is ignored.
+/// serialised: they are decided by whoever runs the job, not by who submits it.
+/// An empty string means "not asked for"; a member that is missing from JSON is
+/// empty, a member that is not known is ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StartAttributes {

@@ -210,11 +210,15 @@ impl Trouble {
     pub(crate) fn stops_script(self, backend: Backend, script: &Script) -> bool {
         /// Less than any engine has of them.
         const BUFFERS: u64 = 64 << 10;
-        let Self::Cut { after, action, .. } = self else {
+        let Self::Cut {
+            direction: Direction::FromTarget,
+            after,
+            action: Action::Freeze,
+        } = self
+        else {
             return false;
         };
-        let output = script.output.len() as u64;
-        backend == Backend::Docker && action == Action::Freeze && output > after + BUFFERS
+        backend == Backend::Docker && script.output.len() as u64 > after + BUFFERS
     }
 
     /// Whether it may keep an instance from being removed by its own worker.
@@ -273,6 +277,12 @@ mod tests {
         assert!(!frozen.stops_script(Backend::Docker, &script(10)));
         assert!(!frozen.stops_script(Backend::Ssh, &much));
         assert!(!cut(Action::Reset, 4096).stops_script(Backend::Docker, &much));
+        let other_way = Trouble::Cut {
+            direction: Direction::ToTarget,
+            after: 4096,
+            action: Action::Freeze,
+        };
+        assert!(!other_way.stops_script(Backend::Docker, &much));
         assert!(!cut(Action::Freeze, 1 << 22).stops_script(Backend::Docker, &much));
     }
 }
