@@ -5,7 +5,7 @@ use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FakeError {
+pub(crate) enum Failure {
     #[error("{0}")]
     Setup(String),
     #[error("{0}")]
@@ -40,7 +40,7 @@ pub(crate) enum FakeError {
     List(String),
 }
 
-impl FakeError {
+impl Failure {
     /// The contract's error; the only place where one is made.
     pub(crate) fn into_error(self, instance: Option<&InstanceId>) -> Error {
         use ErrorKind as Kind;

@@ -9,7 +9,7 @@ use backend_core::{
     RunResult, Signal,
 };
 
-use crate::error::FakeError;
+use crate::error::Failure;
 use crate::place::{Place, Removed, Signals, Slot, State};
 use crate::run::Simulation;
 
@@ -46,7 +46,7 @@ impl FakeInstance {
         self.place.remove(&self.slot.marks, LossCause::Stopped);
     }
 
-    fn error(&self, error: FakeError) -> backend_core::Error {
+    fn error(&self, error: Failure) -> backend_core::Error {
         error.into_error(Some(&self.slot.marks.instance))
     }
 }
@@ -63,7 +63,7 @@ async fn remove(slot: Arc<Slot>, place: Arc<Place>) -> Result<()> {
     match place.remove(&slot.marks, LossCause::Stopped) {
         Removed::Gone => Ok(()),
         Removed::Failed => {
-            Err(FakeError::Stop(Operation::Stop).into_error(Some(&slot.marks.instance)))
+            Err(Failure::Stop(Operation::Stop).into_error(Some(&slot.marks.instance)))
         }
     }
 }
@@ -87,11 +87,11 @@ impl Instance for FakeInstance {
         let used_before = options.stale;
         self.slot
             .change(|state| match state {
-                State::Empty if used_before => Err(FakeError::Stale),
+                State::Empty if used_before => Err(Failure::Stale),
                 State::Empty => Ok(State::Uploading),
-                State::Uploading => Err(FakeError::Uploading),
-                State::Uploaded | State::Running(_) | State::Ended => Err(FakeError::Stale),
-                State::Gone(_) => Err(FakeError::Stopped(Operation::Upload)),
+                State::Uploading => Err(Failure::Uploading),
+                State::Uploaded | State::Running(_) | State::Ended => Err(Failure::Stale),
+                State::Gone(_) => Err(Failure::Stopped(Operation::Upload)),
             })
             .map_err(|error| self.error(error))?;
         // Until it is through, there is no script, also after a drop.
@@ -100,17 +100,17 @@ impl Instance for FakeInstance {
         tokio::select! {
             biased;
             _ = state.wait_for(|state| matches!(state, State::Gone(_))) => {
-                return Err(self.error(FakeError::Stopped(Operation::Upload)));
+                return Err(self.error(Failure::Stopped(Operation::Upload)));
             }
             () = upload_takes(options.upload_duration, options.upload_hang) => {}
         }
         if let Some(text) = &options.upload_error {
-            return Err(self.error(FakeError::Upload(text.clone())));
+            return Err(self.error(Failure::Upload(text.clone())));
         }
         self.slot
             .change(|state| match state {
                 State::Uploading => Ok(State::Uploaded),
-                _ => Err(FakeError::Stopped(Operation::Upload)),
+                _ => Err(Failure::Stopped(Operation::Upload)),
             })
             .map_err(|error| self.error(error))?;
         drop(undo);
@@ -128,12 +128,12 @@ impl Instance for FakeInstance {
         self.slot
             .change(|state| match state {
                 State::Uploaded => match run_error {
-                    Some(text) => Err(FakeError::Run(text)),
+                    Some(text) => Err(Failure::Run(text)),
                     None => Ok(State::Running(Signals::default())),
                 },
-                State::Empty | State::Uploading => Err(FakeError::NoScript(Operation::Run)),
-                State::Running(_) | State::Ended => Err(FakeError::RunTwice),
-                State::Gone(_) => Err(FakeError::Stopped(Operation::Run)),
+                State::Empty | State::Uploading => Err(Failure::NoScript(Operation::Run)),
+                State::Running(_) | State::Ended => Err(Failure::RunTwice),
+                State::Gone(_) => Err(Failure::Stopped(Operation::Run)),
             })
             .map_err(|error| self.error(error))?;
         let simulation = Simulation::new(&self.place.options, state, options.drain_window);
@@ -143,16 +143,16 @@ impl Instance for FakeInstance {
 
     async fn signal(&self, signal: Signal) -> Result<()> {
         if let Some(text) = &self.place.options.signal_error {
-            return Err(self.error(FakeError::Signal(text.clone())));
+            return Err(self.error(Failure::Signal(text.clone())));
         }
         self.slot
             .change(|state| match state {
                 State::Running(sent) => Ok(State::Running(sent.with(signal))),
                 State::Ended => Ok(State::Ended),
                 State::Empty | State::Uploading | State::Uploaded => {
-                    Err(FakeError::NotBegun(Operation::Signal))
+                    Err(Failure::NotBegun(Operation::Signal))
                 }
-                State::Gone(_) => Err(FakeError::Stopped(Operation::Signal)),
+                State::Gone(_) => Err(Failure::Stopped(Operation::Signal)),
             })
             .map_err(|error| self.error(error))
     }
@@ -163,7 +163,7 @@ impl Instance for FakeInstance {
         }
         match self.slot.state() {
             State::Running(_) => Ok(Some("1 the simulated script\n".into())),
-            State::Gone(_) => Err(self.error(FakeError::Stopped(Operation::Processes))),
+            State::Gone(_) => Err(self.error(Failure::Stopped(Operation::Processes))),
             State::Empty | State::Uploading | State::Uploaded | State::Ended => Ok(None),
         }
     }

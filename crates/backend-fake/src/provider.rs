@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::FakeOptions;
-use crate::error::FakeError;
+use crate::error::Failure;
 use crate::instance::FakeInstance;
 use crate::place::{Place, Removed};
 
@@ -71,7 +71,7 @@ impl Provider for FakeProvider {
 
     async fn setup(&self) -> Result<()> {
         match &self.shared.place.options.setup_error {
-            Some(text) => Err(FakeError::Setup(text.clone()).into_error(None)),
+            Some(text) => Err(Failure::Setup(text.clone()).into_error(None)),
             None => Ok(()),
         }
     }
@@ -82,7 +82,7 @@ impl Provider for FakeProvider {
         context: &StartContext,
     ) -> Result<Box<dyn Instance>> {
         without_images::check(attributes)
-            .map_err(|asked| FakeError::NoImages(asked).into_error(Some(&context.id)))?;
+            .map_err(|asked| Failure::NoImages(asked).into_error(Some(&context.id)))?;
         let (shared, context) = (self.shared.clone(), context.clone());
         let instance: FakeInstance = self
             .shared
@@ -94,7 +94,7 @@ impl Provider for FakeProvider {
 
     async fn list(&self) -> Result<Vec<Found>> {
         match &self.shared.place.options.list_error {
-            Some(text) => Err(FakeError::List(text.clone()).into_error(None)),
+            Some(text) => Err(Failure::List(text.clone()).into_error(None)),
             None => Ok(self.shared.place.found()),
         }
     }
@@ -104,7 +104,7 @@ impl Provider for FakeProvider {
         match self.shared.place.remove(marks, LossCause::InstanceGone) {
             Removed::Gone => Ok(()),
             Removed::Failed => {
-                Err(FakeError::Stop(Operation::Remove).into_error(Some(&marks.instance)))
+                Err(Failure::Stop(Operation::Remove).into_error(Some(&marks.instance)))
             }
         }
     }
@@ -130,7 +130,7 @@ impl Shared {
         let mut instance = FakeInstance::new(slot, self.place.clone(), self.janitor.clone());
         report(Phase::Waiting, "until it is ready");
         tokio::select! {
-            () = token.cancelled() => Err(FakeError::StartCancelled),
+            () = token.cancelled() => Err(Failure::StartCancelled),
             ready = self.get_ready() => ready,
         }
         .map_err(|error| {
@@ -157,26 +157,26 @@ impl Shared {
         context.progress.report(queued);
         tokio::select! {
             () = token.cancelled() => {
-                Err(FakeError::StartCancelled.into_error(Some(&context.id)))
+                Err(Failure::StartCancelled.into_error(Some(&context.id)))
             }
             // The semaphore is never closed.
             permit = free.clone().acquire_owned() => Ok(permit.ok()),
         }
     }
 
-    async fn get_ready(&self) -> Result<(), FakeError> {
+    async fn get_ready(&self) -> Result<(), Failure> {
         let options = &self.place.options;
         if options.start_hang {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(options.startup_duration).await;
         if let Some(text) = &options.error {
-            return Err(FakeError::Start(text.clone()));
+            return Err(Failure::Start(text.clone()));
         }
         let one_less = |left: u32| left.checked_sub(1);
         let failures = &self.start_failures;
         match failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
-            Ok(_) => Err(FakeError::StartPasses),
+            Ok(_) => Err(Failure::StartPasses),
             Err(_) => Ok(()),
         }
     }
