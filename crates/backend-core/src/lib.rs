@@ -64,6 +64,7 @@ mod denied;
 mod environment;
 mod error;
 mod examination;
+mod found;
 mod id;
 mod instance;
 mod janitor;
@@ -92,10 +93,11 @@ pub use denied::{why_unusable, with_permissions};
 pub use environment::{Environment, InvalidVariable, MAX_VARIABLE_LENGTH};
 pub use error::{Chain, Error, ErrorKind, Operation, Result};
 pub use examination::{Candidate, Examination, Examined, MOST_CLOCK_SKEW, Verdict};
+pub use found::{Found, FoundState, Listing};
 pub use id::{InstanceId, InvalidId};
 pub use instance::{DEFAULT_DRAIN_WINDOW, Instance, RunOptions};
 pub use janitor::Janitor;
-pub use marks::{Found, FoundState, Marks, unix_seconds};
+pub use marks::{Marks, unix_seconds};
 pub use options::{
     ByteSize, Family, Kind, OptionField, OptionSpec, OptionValue, Options, Problem, Problems,
     schema, unknown_keys,

@@ -83,46 +83,6 @@ impl Marks {
     }
 }
 
-/// An instance that a provider found, alive or not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Found {
-    /// The marks that it carries.
-    pub marks: Marks,
-    /// Whether anything runs in it.
-    pub state: FoundState,
-    /// Where it is, in the backend's own words (a container id, a directory,
-    /// `host:slot`). [`Provider::remove`](crate::Provider::remove) finds it by this.
-    pub location: String,
-    /// The image it was made from, if it has one.
-    pub image: Option<String>,
-}
-
-impl Found {
-    /// An instance with these marks, at this place.
-    pub fn new(marks: Marks, state: FoundState, location: impl Into<String>) -> Self {
-        Self {
-            marks,
-            state,
-            location: location.into(),
-            image: None,
-        }
-    }
-}
-
-/// Whether a found instance is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum FoundState {
-    /// Something runs in it.
-    Running,
-    /// Nothing runs in it.
-    Stopped,
-    /// It cannot be told.
-    Unknown,
-}
-
 /// Seconds since 1970; 0 for a clock before that.
 pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)

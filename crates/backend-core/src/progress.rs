@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::{Chain, Error};
+
 /// One piece of news from a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
@@ -70,6 +72,14 @@ impl fmt::Display for Phase {
 pub trait ProgressSink: Send + Sync {
     /// Takes one piece of news.
     fn report(&self, progress: Progress);
+
+    /// Takes why a try failed that is followed by another.
+    ///
+    /// A [`Phase::Notice`] by default.
+    fn retrying(&self, error: &Error) {
+        let detail = format!("{}; trying again", Chain(error));
+        self.report(Progress::new(Phase::Notice, detail));
+    }
 }
 
 impl<F: Fn(Progress) + Send + Sync> ProgressSink for F {
@@ -92,6 +102,14 @@ impl ProgressReporter {
     pub fn report(&self, progress: Progress) {
         if let Some(sink) = &self.0 {
             sink.report(progress);
+        }
+    }
+
+    /// Tells the sink, if there is one, why a try failed that is followed by
+    /// another.
+    pub fn retrying(&self, error: &Error) {
+        if let Some(sink) = &self.0 {
+            sink.retrying(error);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::{
-    Capabilities, Capability, Error, Examination, Found, Instance, Outcome, Result, ShellOptions,
-    ShellStreams, StartAttributes, StartContext,
+    Capabilities, Capability, Error, Examination, Found, Instance, Listing, Outcome, Result,
+    ShellOptions, ShellStreams, StartAttributes, StartContext,
 };
 
 /// Starts instances of one kind, at one place, with one configuration.
@@ -109,11 +109,26 @@ pub trait Provider: Debug + Send + Sync {
     ///
     /// - Changes nothing.
     /// - Leaves out what lacks a mark or cannot be read as ours.
+    /// - What it does not list was not there: it fails if any of the provider's
+    ///   places (machines, servers) does not answer.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable`, `TimedOut`, `Denied`, `Untrusted`, `Protocol` for a place
+    /// that does not answer, or not as it should.
     ///
     /// # Cancel safety
     ///
     /// Safe: it only reads.
     async fn list(&self) -> Result<Vec<Found>>;
+
+    /// The same as [`list`](Self::list), place by place: one that does not
+    /// answer does not keep what is found at the others.
+    ///
+    /// By default all is one place.
+    async fn list_reachable(&self) -> Listing {
+        self.list().await.into()
+    }
 
     /// Removes a found instance with all that belongs to it.
     ///

@@ -6,9 +6,11 @@ use std::time::Duration;
 use backend_core::{Error, ErrorKind, InstanceId, Operation, OutOfOrder};
 use worker_api::{Code, InstanceEndCause, InvalidChunk, Problem};
 
+use crate::endpoint::Endpoint;
+
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HttpError {
+pub(crate) enum Failure {
     #[error("the file `{}`, which the option `{option}` names, cannot be read: {why}", path.display())]
     File {
         option: &'static str,
@@ -26,7 +28,7 @@ pub(crate) enum HttpError {
     #[error("the server at {endpoint} cannot be used")]
     Server {
         endpoint: String,
-        source: Box<HttpError>,
+        source: Box<Failure>,
     },
     #[error(transparent)]
     Call(#[from] CallError),
@@ -184,17 +186,27 @@ impl CallError {
     }
 }
 
-impl HttpError {
-    /// The contract's error; the only place where one is made.
-    pub(crate) fn into_error(self, operation: Operation, instance: Option<&InstanceId>) -> Error {
-        let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
-        let error = Error::failed(kind, "http", operation, self)
-            .with_hint_if_any(hint)
-            .retryable_if(retryable);
-        match instance {
-            Some(instance) => error.on_instance(instance),
-            None => error,
+impl Failure {
+    /// The same, of this server.
+    pub(crate) fn of_server(self, endpoint: &Endpoint) -> Self {
+        Self::Server {
+            endpoint: endpoint.to_string(),
+            source: Box::new(self),
         }
+    }
+
+    /// The error of the contract, for this operation; the only place where one
+    /// is made.
+    pub(crate) fn during(self, operation: Operation) -> Error {
+        let (kind, hint, retryable) = (self.kind(), self.hint(), self.is_retryable());
+        Error::failed(kind, "http", operation, self)
+            .with_hint_if_any(hint)
+            .retryable_if(retryable)
+    }
+
+    /// The error of the contract, for this operation on this instance.
+    pub(crate) fn on(self, id: &InstanceId, operation: Operation) -> Error {
+        self.during(operation).on_instance(id)
     }
 
     /// Whether the same step may succeed later, and repeating it is safe.

@@ -4,7 +4,7 @@
 use backend_core::{Candidate, Error, ErrorKind, Examination, Operation, Verdict};
 
 use crate::call::Call;
-use crate::error::HttpError;
+use crate::error::Failure;
 use crate::options::HttpOptions;
 use crate::remote::{Remote, Reply};
 
@@ -39,8 +39,8 @@ pub(crate) fn begin(options: &HttpOptions, examination: &mut Examination) {
 /// Examines one server; `discovered` looks at what it says of itself.
 pub(crate) async fn examine(
     remote: &Remote,
-    discovered: impl Fn(&Reply) -> Result<(), HttpError>,
-    failed: impl Fn(HttpError) -> Error,
+    discovered: impl Fn(&Reply) -> Result<(), Failure>,
+    failed: impl Fn(Failure) -> Error,
 ) -> Examination {
     let mut examination = Examination::default();
     let result = tried(remote, discovered, &mut examination).await;
@@ -62,9 +62,9 @@ pub(crate) async fn examine(
 
 async fn tried(
     remote: &Remote,
-    discovered: impl Fn(&Reply) -> Result<(), HttpError>,
+    discovered: impl Fn(&Reply) -> Result<(), Failure>,
     examination: &mut Examination,
-) -> Result<(), HttpError> {
+) -> Result<(), Failure> {
     examination.begin("connect");
     let reply = remote.call(&Call::discover()).await?;
     examination.begin("version");
@@ -80,8 +80,6 @@ async fn tried(
 }
 
 /// The error of the contract.
-pub(crate) fn failure(remote: &Remote, error: HttpError) -> Error {
-    let endpoint = remote.endpoint.to_string();
-    let source = Box::new(error);
-    HttpError::Server { endpoint, source }.into_error(Operation::Setup, None)
+pub(crate) fn failure(remote: &Remote, error: Failure) -> Error {
+    error.of_server(&remote.endpoint).during(Operation::Setup)
 }

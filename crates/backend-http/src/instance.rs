@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use worker_api::{Code, CreateRun, InstanceDocument, ProcessesDocument, RunId};
 
 use crate::call::Call;
-use crate::error::{CallError, HttpError};
+use crate::error::{CallError, Failure};
 use crate::output::Follow;
 use crate::remote::Remote;
 use crate::stage::Stages;
@@ -94,8 +94,8 @@ impl HttpInstance {
         self.held.plane.get()
     }
 
-    fn failed(&self, operation: Operation) -> impl Fn(HttpError) -> Error {
-        move |error| error.into_error(operation, Some(&self.held.id))
+    fn failed(&self, operation: Operation) -> impl Fn(Failure) -> Error {
+        move |error| error.on(&self.held.id, operation)
     }
 
     /// Begins the run.
@@ -107,7 +107,7 @@ impl HttpInstance {
         &self,
         run: &RunId,
         options: &RunOptions,
-    ) -> Result<Result<(), CallError>, HttpError> {
+    ) -> Result<Result<(), CallError>, Failure> {
         let environment = options.environment.iter();
         let body = CreateRun {
             environment: environment
@@ -155,12 +155,12 @@ impl Held {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         removed.map_err(|source| {
-            let left = HttpError::Left {
+            let left = Failure::Left {
                 endpoint: remote.endpoint.to_string(),
                 lease: self.lease,
                 source,
             };
-            left.into_error(Operation::Stop, Some(id))
+            left.on(id, Operation::Stop)
         })
     }
 }

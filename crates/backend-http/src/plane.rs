@@ -19,7 +19,7 @@ mod with_ssh {
     use worker_api::SshConnect;
 
     use crate::backoff::Backoff;
-    use crate::error::HttpError;
+    use crate::error::Failure;
     use crate::options::HttpOptions;
 
     /// How long a machine that is new may refuse connections.
@@ -31,7 +31,7 @@ mod with_ssh {
         options: &HttpOptions,
         attributes: &StartAttributes,
         context: &StartContext,
-    ) -> Result<Arc<dyn Instance>, HttpError> {
+    ) -> Result<Arc<dyn Instance>, Failure> {
         let machine = PinnedMachine {
             host: connect.host.clone(),
             port: connect.port,
@@ -39,7 +39,7 @@ mod with_ssh {
             host_key: connect.host_key.clone(),
             private_key: None,
         };
-        let provider = provider(&machine, options).map_err(HttpError::Machine)?;
+        let provider = provider(&machine, options).map_err(Failure::Machine)?;
         let (began, mut backoff) = (Instant::now(), Backoff::new());
         loop {
             let error = match provider.start(attributes, context).await {
@@ -48,7 +48,7 @@ mod with_ssh {
             };
             let pause = backoff.pause(None);
             if !error.is_retryable() || began.elapsed() + pause > BOOTS {
-                return Err(HttpError::Machine(error));
+                return Err(Failure::Machine(error));
             }
             let detail = format!("for {} to answer", connect.host);
             context
@@ -86,7 +86,7 @@ mod without_ssh {
     use backend_core::{Instance, StartAttributes, StartContext};
     use worker_api::SshConnect;
 
-    use crate::error::HttpError;
+    use crate::error::Failure;
     use crate::options::HttpOptions;
 
     /// Refuses: this program has no SSH.
@@ -95,7 +95,7 @@ mod without_ssh {
         _: &HttpOptions,
         _: &StartAttributes,
         _: &StartContext,
-    ) -> Result<Arc<dyn Instance>, HttpError> {
-        Err(HttpError::NoSsh)
+    ) -> Result<Arc<dyn Instance>, Failure> {
+        Err(Failure::NoSsh)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use backend_core::SecretString;
 use reqwest::Certificate;
 
-use crate::error::HttpError;
+use crate::error::Failure;
 use crate::options::HttpOptions;
 use crate::remote::Remote;
 
@@ -20,7 +20,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Reads the files that the options name. Blocks.
-    pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
+    pub(crate) fn new(options: &HttpOptions) -> Result<Self, Failure> {
         let token = token(options)?;
         let authorities = options.ca_file.as_deref().map(authorities).transpose()?;
         let remotes = options.endpoint.0.iter().map(|endpoint| {
@@ -61,9 +61,9 @@ impl Pool {
     }
 }
 
-fn token(options: &HttpOptions) -> Result<Option<SecretString>, HttpError> {
+fn token(options: &HttpOptions) -> Result<Option<SecretString>, Failure> {
     match (&options.token, &options.token_file) {
-        (Some(_), Some(_)) => Err(HttpError::TwoTokens),
+        (Some(_), Some(_)) => Err(Failure::TwoTokens),
         (Some(token), None) => Ok(Some(token.clone())),
         (None, Some(path)) => {
             let text = std::fs::read_to_string(path)
@@ -74,16 +74,16 @@ fn token(options: &HttpOptions) -> Result<Option<SecretString>, HttpError> {
     }
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, HttpError> {
+fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let bytes = std::fs::read(path).map_err(|error| unreadable("ca-file", path, &error))?;
     match Certificate::from_pem_bundle(&bytes) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(HttpError::NoCertificate("ca-file", path.to_owned())),
+        _ => Err(Failure::NoCertificate("ca-file", path.to_owned())),
     }
 }
 
-fn unreadable(option: &'static str, path: &Path, error: &std::io::Error) -> HttpError {
-    HttpError::File {
+fn unreadable(option: &'static str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::File {
         option,
         path: path.to_owned(),
         why: backend_core::why_unusable(path, error),

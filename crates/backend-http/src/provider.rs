@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Examination, Found, FoundState, Instance, Janitor, Marks, Operation,
+    Capabilities, Examination, Found, FoundState, Instance, Janitor, Listing, Marks, Operation,
     Options as _, Provider, ProviderConfig, Result, StartAttributes, StartContext,
 };
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use worker_api::{API, Connect, Discovery, InstanceDocument, InstanceList, InstanceState};
 
 use crate::call::Call;
-use crate::error::HttpError;
+use crate::error::Failure;
 use crate::examine;
 use crate::instance::HttpInstance;
 use crate::options::HttpOptions;
@@ -47,7 +48,7 @@ impl HttpProvider {
         let pool = Pool::new(&options);
         Ok(Self {
             shared: Arc::new(Shared {
-                pool: pool.map_err(|error| error.into_error(Operation::Configure, None))?,
+                pool: pool.map_err(|error| error.during(Operation::Configure))?,
                 options,
                 janitor: Janitor::new(),
             }),
@@ -112,24 +113,32 @@ impl Provider for HttpProvider {
             .janitor
             .own(|token| async move {
                 let made = shared.make(&attributes, &context, &token).await;
-                made.map_err(|error| error.into_error(Operation::Start, Some(&context.id)))
+                made.map_err(|error| error.on(&context.id, Operation::Start))
             })
             .await?;
         Ok(instance)
     }
 
     async fn list(&self) -> Result<Vec<Found>> {
-        let failed = |error: HttpError| error.into_error(Operation::List, None);
-        let mut found = Vec::new();
-        for remote in self.shared.pool.all() {
-            found.extend(list(remote).await.map_err(failed)?);
+        self.list_reachable().await.complete()
+    }
+
+    async fn list_reachable(&self) -> Listing {
+        let remotes = self.shared.pool.all().iter();
+        let asked = remotes.map(|remote| async {
+            let failed = |error: Failure| error.of_server(&remote.endpoint);
+            list(remote).await.map_err(failed)
+        });
+        let mut listing = Listing::default();
+        for answer in join_all(asked).await {
+            listing.add(answer.map_err(|error| error.during(Operation::List)));
         }
-        Ok(found)
+        listing
     }
 
     async fn remove(&self, found: &Found) -> Result<()> {
         let removed = self.shared.remove(found).await;
-        removed.map_err(|error| error.into_error(Operation::Remove, Some(&found.marks.instance)))
+        removed.map_err(|error| error.on(&found.marks.instance, Operation::Remove))
     }
 
     async fn settle(&self) {
@@ -142,16 +151,16 @@ impl Shared {
         self.options.claimed()
     }
 
-    async fn discover(&self, remote: &Remote) -> Result<(), HttpError> {
+    async fn discover(&self, remote: &Remote) -> Result<(), Failure> {
         self.discovered(&remote.call(&Call::discover()).await?)
     }
 
     /// Looks at what a server says of itself.
-    fn discovered(&self, reply: &Reply) -> Result<(), HttpError> {
+    fn discovered(&self, reply: &Reply) -> Result<(), Failure> {
         let discovery: Discovery = reply.json()?;
         if discovery.api != API {
             let said: String = discovery.api.chars().take(40).collect();
-            return Err(HttpError::OtherApi(said));
+            return Err(Failure::OtherApi(said));
         }
         // A service that does not say is taken at the word of the options.
         let Some(has) = &discovery.capabilities else {
@@ -159,7 +168,7 @@ impl Shared {
         };
         for capability in self.capabilities().iter() {
             if !has.iter().any(|name| name == capability.name()) {
-                return Err(HttpError::Lacks {
+                return Err(Failure::Lacks {
                     missing: capability.name().to_owned(),
                     has: has.join(", "),
                 });
@@ -174,7 +183,7 @@ impl Shared {
         attributes: &StartAttributes,
         context: &StartContext,
         token: &CancellationToken,
-    ) -> Result<Box<dyn Instance>, HttpError> {
+    ) -> Result<Box<dyn Instance>, Failure> {
         let began = Instant::now();
         let body = start::request(&self.options, attributes, context);
         let (remote, document) = start::create(
@@ -202,10 +211,10 @@ impl Shared {
                     Some(plane::start(machine, &self.options, attributes, context).await?)
                 }
             };
-            Ok::<_, HttpError>((document, plane))
+            Ok::<_, Failure>((document, plane))
         };
         let (document, plane) = tokio::select! {
-            () = token.cancelled() => return Err(HttpError::StartCancelled),
+            () = token.cancelled() => return Err(Failure::StartCancelled),
             ready = ready => ready?,
         };
         if let Some(plane) = plane {
@@ -215,11 +224,11 @@ impl Shared {
         Ok(Box::new(instance))
     }
 
-    async fn remove(&self, found: &Found) -> Result<(), HttpError> {
+    async fn remove(&self, found: &Found) -> Result<(), Failure> {
         let id = &found.marks.instance;
         let at = |remote: &&Arc<Remote>| found.location == location(remote, id);
         let Some(remote) = self.pool.all().iter().find(at) else {
-            return Err(HttpError::Elsewhere(found.location.clone()));
+            return Err(Failure::Elsewhere(found.location.clone()));
         };
         let document: InstanceDocument = match remote.document(&Call::show(id)).await {
             Ok(document) => document,
@@ -235,11 +244,11 @@ impl Shared {
     }
 }
 
-async fn list(remote: &Remote) -> Result<Vec<Found>, HttpError> {
+async fn list(remote: &Remote) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page: InstanceList = remote.document(&Call::list(cursor.as_deref())).await?;
+        let page: InstanceList = remote.look(&Call::list(cursor.as_deref())).await?;
         for document in &page.items {
             let Some(marks) = marks(document) else {
                 continue;

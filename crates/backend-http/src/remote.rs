@@ -12,7 +12,7 @@ use worker_api::{MAX_DOCUMENT, PROBLEM_JSON, Problem, header};
 use crate::backoff::Patience;
 use crate::call::Call;
 use crate::endpoint::Endpoint;
-use crate::error::{CallError, HttpError};
+use crate::error::{CallError, Failure};
 use crate::options::HttpOptions;
 
 /// How long an answer may take beyond the wait that was asked for, and how long
@@ -21,6 +21,10 @@ const SLACK: Duration = Duration::from_secs(10);
 
 /// Bytes per second below which a transfer counts as stalled.
 const SLOWEST: u64 = 16 << 10;
+
+/// How long a listing is tried again: somebody waits for it, and others may
+/// have answered.
+const LOOKS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Idle connections are closed before servers and proxies do.
 const IDLE: Duration = Duration::from_secs(5);
@@ -49,11 +53,11 @@ impl Remote {
         options: &HttpOptions,
         token: Option<&SecretString>,
         authorities: Option<&[Certificate]>,
-    ) -> Result<Self, HttpError> {
+    ) -> Result<Self, Failure> {
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
             let text = format!("Bearer {}", token.expose_secret());
-            let mut value = HeaderValue::from_str(&text).map_err(|_| HttpError::Token)?;
+            let mut value = HeaderValue::from_str(&text).map_err(|_| Failure::Token)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -77,7 +81,7 @@ impl Remote {
         }
         let client = builder
             .build()
-            .map_err(|error| HttpError::Client(chain(&error)))?;
+            .map_err(|error| Failure::Client(chain(&error)))?;
         Ok(Self {
             endpoint,
             client,
@@ -142,7 +146,21 @@ impl Remote {
 
     /// The same for a document.
     pub(crate) async fn document<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
-        let mut patience = self.patience();
+        self.document_within(self.window, call).await
+    }
+
+    /// The same, with less patience: for somebody who only wants to look.
+    pub(crate) async fn look<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
+        self.document_within(self.window.min(LOOKS_WITHIN), call)
+            .await
+    }
+
+    async fn document_within<T: DeserializeOwned>(
+        &self,
+        bound: Duration,
+        call: &Call,
+    ) -> Result<T, CallError> {
+        let mut patience = Patience::new(bound);
         loop {
             match self.call(call).await.and_then(|reply| reply.json()) {
                 Ok(document) => return Ok(document),

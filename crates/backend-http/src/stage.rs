@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use backend_core::OutOfOrder;
 use worker_api::RunId;
 
-use crate::error::HttpError;
+use crate::error::Failure;
 
 /// Where an instance is in its life, and the rules of the order: one script,
 /// one run, nothing after the end.
@@ -28,7 +28,7 @@ enum Stage {
 impl Stages {
     /// An upload begins. Unless it is [settled](Upload::settle), it spoils
     /// the instance when it is dropped.
-    pub(crate) fn upload(&self) -> Result<Upload<'_>, HttpError> {
+    pub(crate) fn upload(&self) -> Result<Upload<'_>, Failure> {
         let mut stage = self.lock();
         match *stage {
             Stage::Empty => {
@@ -36,14 +36,14 @@ impl Stages {
                 Ok(Upload(self))
             }
             Stage::Uploading => Err(OutOfOrder::Uploading.into()),
-            Stage::Spoiled => Err(HttpError::Spoiled),
+            Stage::Spoiled => Err(Failure::Spoiled),
             Stage::Uploaded | Stage::Running(_) | Stage::Ended(_) => Err(OutOfOrder::Stale.into()),
             Stage::Stopped => Err(OutOfOrder::Stopped.into()),
         }
     }
 
     /// A run begins.
-    pub(crate) fn begin(&self, id: &RunId) -> Result<(), HttpError> {
+    pub(crate) fn begin(&self, id: &RunId) -> Result<(), Failure> {
         let mut stage = self.lock();
         match *stage {
             Stage::Uploaded => {
@@ -51,7 +51,7 @@ impl Stages {
                 Ok(())
             }
             Stage::Empty | Stage::Uploading => Err(OutOfOrder::NoScript.into()),
-            Stage::Spoiled => Err(HttpError::Spoiled),
+            Stage::Spoiled => Err(Failure::Spoiled),
             Stage::Running(_) | Stage::Ended(_) => Err(OutOfOrder::RunBefore.into()),
             Stage::Stopped => Err(OutOfOrder::Stopped.into()),
         }
@@ -74,7 +74,7 @@ impl Stages {
     }
 
     /// The run to be signalled; `None` once it has ended.
-    pub(crate) fn running(&self) -> Result<Option<RunId>, HttpError> {
+    pub(crate) fn running(&self) -> Result<Option<RunId>, Failure> {
         match &*self.lock() {
             Stage::Running(id) => Ok(Some(id.clone())),
             Stage::Ended(_) => Ok(None),
@@ -135,26 +135,26 @@ mod tests {
         let (stages, id) = (Stages::default(), RunId::random());
         assert!(matches!(
             stages.begin(&id),
-            Err(HttpError::Order(OutOfOrder::NoScript))
+            Err(Failure::Order(OutOfOrder::NoScript))
         ));
         assert!(matches!(
             stages.running(),
-            Err(HttpError::Order(OutOfOrder::NotRun))
+            Err(Failure::Order(OutOfOrder::NotRun))
         ));
         let upload = stages.upload().unwrap();
         assert!(matches!(
             stages.upload().err(),
-            Some(HttpError::Order(OutOfOrder::Uploading))
+            Some(Failure::Order(OutOfOrder::Uploading))
         ));
         upload.settle(true);
         assert!(matches!(
             stages.upload().err(),
-            Some(HttpError::Order(OutOfOrder::Stale))
+            Some(Failure::Order(OutOfOrder::Stale))
         ));
         stages.begin(&id).unwrap();
         assert!(matches!(
             stages.begin(&id),
-            Err(HttpError::Order(OutOfOrder::RunBefore))
+            Err(Failure::Order(OutOfOrder::RunBefore))
         ));
         assert_eq!(stages.running().unwrap(), Some(id));
         stages.ended();
@@ -162,7 +162,7 @@ mod tests {
         stages.stop();
         assert!(matches!(
             stages.upload().err(),
-            Some(HttpError::Order(OutOfOrder::Stopped))
+            Some(Failure::Order(OutOfOrder::Stopped))
         ));
     }
 
@@ -173,9 +173,9 @@ mod tests {
         drop(stages.upload().unwrap());
         assert!(matches!(
             stages.begin(&RunId::random()),
-            Err(HttpError::Spoiled)
+            Err(Failure::Spoiled)
         ));
-        assert!(matches!(stages.upload().err(), Some(HttpError::Spoiled)));
+        assert!(matches!(stages.upload().err(), Some(Failure::Spoiled)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use worker_api::{CreateInstance, InstanceDocument, InstanceEnd, InstanceEndCause
 
 use crate::backoff::Backoff;
 use crate::call::{Call, seconds};
-use crate::error::{CallError, HttpError, Retry};
+use crate::error::{CallError, Failure, Retry};
 use crate::options::HttpOptions;
 use crate::pool::Pool;
 use crate::remote::Remote;
@@ -66,11 +66,11 @@ pub(crate) async fn create(
     body: &CreateInstance,
     context: &StartContext,
     token: &CancellationToken,
-) -> Result<(Arc<Remote>, InstanceDocument), HttpError> {
+) -> Result<(Arc<Remote>, InstanceDocument), Failure> {
     let call = Call::create(id, body);
     let mut backoff = Backoff::new();
     loop {
-        let (mut busy, mut last) = (None, HttpError::NoServer);
+        let (mut busy, mut last) = (None, Failure::NoServer);
         for remote in pool.in_turn() {
             let detail = remote.endpoint.to_string();
             context
@@ -84,7 +84,7 @@ pub(crate) async fn create(
                     // the deletion even: so it is waited for.
                     asking.await.ok();
                     undo(janitor, remote, id);
-                    return Err(HttpError::StartCancelled);
+                    return Err(Failure::StartCancelled);
                 }
             };
             let error = match asked {
@@ -102,10 +102,7 @@ pub(crate) async fn create(
                 Retry::Never if error.code().is_some() => return Err(error.into()),
                 _ => {}
             }
-            last = HttpError::Server {
-                endpoint: remote.endpoint.to_string(),
-                source: Box::new(error.into()),
-            };
+            last = Failure::from(error).of_server(&remote.endpoint);
         }
         let Some(wait) = busy else { return Err(last) };
         let detail = "for room on a server".to_owned();
@@ -113,7 +110,7 @@ pub(crate) async fn create(
             .progress
             .report(Progress::new(Phase::Queued, detail));
         tokio::select! {
-            () = token.cancelled() => return Err(HttpError::StartCancelled),
+            () = token.cancelled() => return Err(Failure::StartCancelled),
             () = tokio::time::sleep(backoff.pause(Some(wait))) => {}
         }
     }
@@ -145,7 +142,7 @@ pub(crate) async fn ready(
     remote: &Remote,
     mut document: InstanceDocument,
     context: &StartContext,
-) -> Result<InstanceDocument, HttpError> {
+) -> Result<InstanceDocument, Failure> {
     let mut told = None;
     loop {
         if document.progress.is_some() && document.progress != told {
@@ -174,13 +171,13 @@ pub(crate) async fn ready(
     }
 }
 
-fn ended(end: Option<InstanceEnd>) -> HttpError {
+fn ended(end: Option<InstanceEnd>) -> Failure {
     match end {
         Some(InstanceEnd {
             problem: Some(problem),
             ..
         }) => CallError::Problem(Box::new(problem)).into(),
-        end => HttpError::Ended(end.map_or(InstanceEndCause::Other, |end| end.by)),
+        end => Failure::Ended(end.map_or(InstanceEndCause::Other, |end| end.by)),
     }
 }
 

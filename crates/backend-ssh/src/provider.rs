@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Capability, Chain, Error, Examination, Found, Instance, Janitor, Operation,
-    Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
+    Capabilities, Capability, Chain, Error, Examination, Found, Instance, Janitor, Listing,
+    Operation, Options, Outcome, Phase, Progress, Provider, ProviderConfig, Result, ShellOptions,
     ShellStreams, StartAttributes, StartContext, without_images,
 };
 use futures_util::future::join_all;
@@ -209,26 +209,16 @@ impl Provider for SshProvider {
     }
 
     async fn list(&self) -> Result<Vec<Found>> {
-        let mut all = Vec::new();
-        let mut first = None;
-        let mut good = 0;
+        self.list_reachable().await.complete()
+    }
+
+    async fn list_reachable(&self) -> Listing {
+        let mut listing = Listing::default();
         for (place, answer) in self.ask_all("list", Line::Listed).await {
-            match answer {
-                Ok(lines) => {
-                    good += 1;
-                    all.extend(found::read(&place.machine.address, lines));
-                }
-                Err(failure) => {
-                    let address = &place.machine.address;
-                    tracing::warn!(address, error = %Chain(&failure), "a machine cannot be looked at");
-                    first.get_or_insert(failure);
-                }
-            }
+            let found = answer.map(|lines| found::read(&place.machine.address, lines));
+            listing.add(found.map_err(failed(Operation::List)));
         }
-        match first {
-            Some(failure) if good == 0 => Err(failure.during(Operation::List)),
-            _ => Ok(all),
-        }
+        listing
     }
 
     async fn remove(&self, found: &Found) -> Result<()> {

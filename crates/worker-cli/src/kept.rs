@@ -105,26 +105,27 @@ pub(crate) async fn tidy(alias: &str, provider: &dyn Provider, owner: Option<Own
         return;
     }
     let scope = ReapScope::Owner(owner.unwrap_or_else(OwnerId::current));
-    match provider.list().await {
-        Ok(found) => {
-            let (_, reaped) = reap_kept(provider, &scope, found).await;
-            tell(alias, &reaped);
-            // What could not be removed is looked for again the next time.
-            let failed = reaped
-                .iter()
-                .filter(|reaped| matches!(reaped.removal, Some(Err(_))));
-            let left: Vec<_> = failed
-                .map(|reaped| format!("{alias}.{}", reaped.found.marks.instance))
-                .collect();
-            for (path, _) in due {
-                if !left.iter().any(|name| path.ends_with(name)) {
-                    std::fs::remove_file(path).ok();
-                }
-            }
-        }
-        Err(error) => {
-            let error = Chain(&error);
-            tracing::debug!(%error, "cannot look for kept instances that are past their time");
+    let listing = provider.list_reachable().await;
+    let (_, reaped) = reap_kept(provider, &scope, listing.found).await;
+    tell(alias, &reaped);
+    for error in &listing.unanswered {
+        let error = Chain(error);
+        tracing::debug!(%error, "cannot look for kept instances that are past their time");
+    }
+    // What could not be removed, or may be where nobody answered, is looked for
+    // again the next time.
+    if !listing.unanswered.is_empty() {
+        return;
+    }
+    let failed = reaped
+        .iter()
+        .filter(|reaped| matches!(reaped.removal, Some(Err(_))));
+    let left: Vec<_> = failed
+        .map(|reaped| format!("{alias}.{}", reaped.found.marks.instance))
+        .collect();
+    for (path, _) in due {
+        if !left.iter().any(|name| path.ends_with(name)) {
+            std::fs::remove_file(path).ok();
         }
     }
 }

@@ -45,9 +45,13 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     .print();
 }
 
-/// Prints that a backend of several did not answer, as a warning.
-pub(crate) fn print_no_answer(alias: &str, error: Error) {
-    let asked = format!("backend `{alias}` did not answer");
+/// Prints that a backend of several did not answer, or one of its machines or
+/// servers where others did, as a warning.
+pub(crate) fn print_no_answer(alias: &str, answered: usize, error: Error) {
+    let asked = match answered {
+        0 => format!("backend `{alias}` did not answer"),
+        _ => format!("a part of backend `{alias}` did not answer"),
+    };
     let error = anyhow::Error::from(error).context(asked);
     let told = Told::of(error.as_ref());
     if is_json() {

@@ -44,6 +44,7 @@ mod reap;
 mod result;
 mod run;
 mod tee;
+mod tries;
 
 pub use cancel::{Cancel, CancelCause, Canceller};
 pub use event::{EVENT_SCHEMA, Event, EventKind, EventLog, Listener};
@@ -52,7 +53,7 @@ pub use keep::{Keep, Kept};
 pub use layers::{LimitConcurrency, RetryStart};
 pub use limits::{InvalidLimits, Limits, OnMaxOutput, OutputLimit};
 pub use mask::{InvalidSecret, MAXIMUM_SECRET, MINIMUM_SECRET, Masker, Secrets};
-pub use reap::{Reaped, reap, reap_kept, reap_named};
+pub use reap::{Reaped, Reaping, reap, reap_kept, reap_named};
 pub use result::{Durations, EndedBy, JobResult, Limit, RESULT_SCHEMA, Step};
 pub use run::run_job;
 pub use tee::Tee;

@@ -3,7 +3,19 @@
 use std::time::SystemTime;
 
 use backend_core::reap::{ReapDecision, ReapScope, decide, decide_kept, decide_named};
-use backend_core::{Found, InstanceId, Provider, Result};
+use backend_core::{Error, Found, InstanceId, Provider, Result};
+
+/// What came of a look at every instance of a provider.
+#[derive(Debug)]
+#[must_use = "a place that did not answer may hold instances"]
+pub struct Reaping {
+    /// What was decided on each instance that was found.
+    pub reaped: Vec<Reaped>,
+    /// How many of the provider's places answered.
+    pub answered: usize,
+    /// Why each of the others did not: what is there was left.
+    pub unanswered: Vec<Error>,
+}
 
 /// What was decided on one found instance, and what came of it.
 #[derive(Debug)]
@@ -17,16 +29,9 @@ pub struct Reaped {
 }
 
 /// Looks at every instance of `provider` and removes what may be removed; with
-/// `dry_run` only decides. One that cannot be removed does not keep the others.
-///
-/// # Errors
-///
-/// Those of [`Provider::list`].
-pub async fn reap(
-    provider: &dyn Provider,
-    scope: &ReapScope,
-    dry_run: bool,
-) -> Result<Vec<Reaped>> {
+/// `dry_run` only decides. One that cannot be removed, and a
+/// place that does not answer, do not keep the others.
+pub async fn reap(provider: &dyn Provider, scope: &ReapScope, dry_run: bool) -> Reaping {
     carry_out(provider, dry_run, |found| {
         Some(decide(found, scope, SystemTime::now()))
     })
@@ -35,16 +40,12 @@ pub async fn reap(
 
 /// Removes the instances of these ids, kept or not, unless their worker lives:
 /// what their owner no longer wants. Ids that are not found are not told.
-///
-/// # Errors
-///
-/// Those of [`Provider::list`].
 pub async fn reap_named(
     provider: &dyn Provider,
     scope: &ReapScope,
     ids: &[InstanceId],
     dry_run: bool,
-) -> Result<Vec<Reaped>> {
+) -> Reaping {
     carry_out(provider, dry_run, |found| {
         let named = ids.contains(&found.marks.instance);
         named.then(|| decide_named(found, scope))
@@ -78,9 +79,10 @@ async fn carry_out(
     provider: &dyn Provider,
     dry_run: bool,
     decide: impl Fn(&Found) -> Option<ReapDecision>,
-) -> Result<Vec<Reaped>> {
+) -> Reaping {
+    let listing = provider.list_reachable().await;
     let mut reaped = Vec::new();
-    for found in provider.list().await? {
+    for found in listing.found {
         let Some(decision) = decide(&found) else {
             continue;
         };
@@ -95,5 +97,9 @@ async fn carry_out(
             removal,
         });
     }
-    Ok(reaped)
+    Reaping {
+        reaped,
+        answered: listing.answered,
+        unanswered: listing.unanswered,
+    }
 }

@@ -63,7 +63,8 @@ pub struct JobResult {
     pub instance: Option<String>,
     /// Its image, with the digest where it is known.
     pub image: Option<String>,
-    /// The step that failed, and why, if the script never began.
+    /// Why the script never began, if a step failed; where the startup limit
+    /// ended a start that was tried again and again, why its last try failed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "chain")]
     pub error: Option<Error>,
     /// The step that `error` or an early end is about.

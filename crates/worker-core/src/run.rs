@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use crate::event::FORMAT_VERSION;
 use crate::ladder::{END_PATIENCE, Trigger, Watch, Watched};
 use crate::pipeline::{OutputSummary, Pipeline};
+use crate::tries::Tries;
 use crate::{
     Cancel, CancelCause, EndedBy, EventKind, EventLog, Job, JobResult, Kept, Limit, OnMaxOutput,
     Step,
@@ -119,10 +120,8 @@ impl Steps<'_> {
         let mut context = StartContext::new().lifetime(self.job.limits.lifetime());
         context.keep = self.job.keep.may_keep();
         context.job.clone_from(&self.job.name);
-        let events = self.events.clone();
-        context.progress = ProgressReporter::new(move |progress| {
-            events.emit(EventKind::Progress(progress));
-        });
+        let tries = Tries::new(self.events);
+        context.progress = ProgressReporter::new(tries.clone());
         if let Some(owner) = &self.job.owner {
             context = context.owner(owner.clone());
         }
@@ -135,6 +134,9 @@ impl Steps<'_> {
             )
             .await;
         result.durations.start = duration;
+        if let Err(Ended::Limit(_)) = started {
+            result.error = tries.last_failure();
+        }
         let instance = started?;
         result.instance = Some(instance.id().to_string());
         result.image = instance.image_name().map(str::to_owned);

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Error, ErrorKind, Found, Instance, InstanceId, OutputSink, Phase, Progress, ProgressReporter,
-    Provider, ProviderConfig, ProviderExt as _, RunOptions, RunResult, StartAttributes,
-    StartContext,
+    Chain, Error, ErrorKind, Found, Instance, InstanceId, OutputSink, Phase, Progress,
+    ProgressReporter, Provider, ProviderConfig, ProviderExt as _, RunOptions, RunResult,
+    StartAttributes, StartContext,
 };
 use tokio::time::{Instant, timeout};
-use worker_core::{Cancel, EndedBy, EventLog, Job, Limit, LimitConcurrency, RetryStart, run_job};
+use worker_core::{
+    Cancel, EndedBy, Event, EventKind, EventLog, Job, Limit, LimitConcurrency, RetryStart, run_job,
+};
 
 fn fake(options: &[(&str, &str)]) -> Arc<dyn Provider> {
     let config: ProviderConfig = options.iter().copied().collect();
@@ -40,6 +42,42 @@ async fn a_transient_failure_is_tried_again_within_the_startup_limit() {
         (EndedBy::Timeout, Some(Limit::Startup))
     );
     assert_eq!(began.elapsed().as_secs(), 60);
+    // The limit says when it was given up, the error why it came to that.
+    let error = result.error.unwrap();
+    assert!(
+        Chain(&error).to_string().contains("a failure that passes"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_reason_is_told_once_in_full() {
+    let provider = RetryStart::new(fake(&[("start-failures", "3")]));
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let events = {
+        let told = told.clone();
+        EventLog::new(move |event: &Event| {
+            if let EventKind::Progress(Progress {
+                phase: Phase::Notice,
+                detail,
+                ..
+            }) = &event.kind
+            {
+                told.lock().unwrap().push(detail.clone());
+            }
+        })
+    };
+    let job = Job::new("");
+    let result = run_job(&provider, &job, &mut Vec::new(), &events, &Cancel::never()).await;
+    assert!(result.success() && result.error.is_none(), "{result:?}");
+    let told = told.lock().unwrap();
+    let (first, others) = told.split_first().unwrap();
+    assert!(
+        first.contains("a failure that passes")
+            && first.ends_with("; trying again until the startup limit"),
+        "{first}"
+    );
+    assert_eq!(*others, ["the same once more; trying again"; 2]);
 }
 
 #[tokio::test(start_paused = true)]

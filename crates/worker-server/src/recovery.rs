@@ -141,8 +141,9 @@ async fn remove_all(host: &Host, alive: Vec<InstanceId>) {
 }
 
 async fn remove_found(host: &Host, alive: &[InstanceId]) -> backend_core::Result<()> {
-    let found = host.provider.list().await?;
-    let mut ours: HashMap<_, _> = found
+    let listing = host.provider.list_reachable().await;
+    let mut ours: HashMap<_, _> = listing
+        .found
         .iter()
         .filter(|found| found.marks.owner == host.options.owner)
         .map(|found| (&found.marks.instance, found))
@@ -157,5 +158,9 @@ async fn remove_found(host: &Host, alive: &[InstanceId]) -> backend_core::Result
             Err(error) => first_failure = first_failure.and(Err(error)),
         }
     }
-    first_failure
+    // What is not found may be where nobody answered.
+    listing
+        .unanswered
+        .into_iter()
+        .fold(first_failure, |first, error| first.and(Err(error)))
 }

@@ -1,6 +1,6 @@
 //! A pool of servers: a start goes to one that can.
 
-use backend_core::{ErrorKind, ProviderExt as _, StartAttributes};
+use backend_core::{Chain, ErrorKind, ProviderExt as _, StartAttributes};
 
 use crate::client::{provider, ready, run};
 use crate::support::Plan;
@@ -15,7 +15,7 @@ async fn a_start_goes_to_another_server_where_one_is_down_or_full() {
         "http://127.0.0.1:{down},{},{}",
         full.endpoint, other.endpoint
     );
-    let pool = provider(&endpoints, &[]);
+    let pool = provider(&endpoints, &[("resume-window", "1s")]);
     pool.setup().await.unwrap();
     let mut instances = Vec::new();
     for number in 0..4 {
@@ -23,6 +23,20 @@ async fn a_start_goes_to_another_server_where_one_is_down_or_full() {
         assert_eq!(run(&*instance).await.0.exit_code(), Some(number));
         instances.push(instance);
     }
+    // One that is down may hold what nobody knows of.
+    assert_eq!(
+        pool.list().await.unwrap_err().kind(),
+        ErrorKind::Unreachable
+    );
+    let listing = pool.list_reachable().await;
+    assert_eq!((listing.answered, listing.found.len()), (2, 4));
+    let [why] = &listing.unanswered[..] else {
+        panic!("{listing:?}");
+    };
+    assert!(
+        Chain(why).to_string().contains(&down.to_string()),
+        "{why:?}"
+    );
     for instance in instances {
         instance.stop().await.unwrap();
     }

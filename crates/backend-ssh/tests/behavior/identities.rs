@@ -285,7 +285,27 @@ async fn machines_that_do_not_answer_are_told_by_stage() {
     assert!(began.elapsed() < Duration::from_secs(20));
     // Of several machines, one that works is enough.
     config.set("hosts", format!("me@127.0.0.1:{port},{}", server.address()));
-    assert!(job(&*provider(&config), "exit 0\n").await.0.success());
+    let provider = provider(&config);
+    assert!(job(&*provider, "exit 0\n").await.0.success());
+    // But what is on the other is not known, and none of it may be taken for gone.
+    let kept = provider
+        .start_new(&StartAttributes::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        provider.list().await.unwrap_err().kind(),
+        ErrorKind::Unreachable
+    );
+    let listing = provider.list_reachable().await;
+    assert_eq!((listing.answered, listing.found.len()), (1, 1));
+    let [why] = &listing.unanswered[..] else {
+        panic!("{listing:?}");
+    };
+    assert!(
+        Chain(why).to_string().contains(&port.to_string()),
+        "{why:?}"
+    );
+    kept.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -19,26 +19,24 @@ pub(super) async fn ps(arguments: &PsArguments) -> anyhow::Result<ExitStatus> {
     let mut found = Vec::new();
     let mut status = SUCCESS;
     for (backend, provider) in providers::selected(&arguments.backends)? {
-        let listed = match &provider {
-            Ok(provider) => provider.list().await,
-            Err(error) => Err(error.clone()),
+        let listing = match &provider {
+            Ok(provider) => provider.list_reachable().await,
+            Err(error) => Err(error.clone()).into(),
         };
-        match (listed, provider) {
-            (Ok(list), Ok(provider)) => {
-                let (left, reaped) = reap_kept(&*provider, &scope, list).await;
-                kept::tell(backend.alias, &reaped);
-                found.extend(left.into_iter().map(|found| (backend, found)));
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                report::print_no_answer(backend.alias, error);
-                status = FAILURE;
-            }
+        if let Ok(provider) = provider {
+            let (left, reaped) = reap_kept(&*provider, &scope, listing.found).await;
+            kept::tell(backend.alias, &reaped);
+            found.extend(left.into_iter().map(|found| (backend, found)));
+        }
+        for error in listing.unanswered {
+            report::print_no_answer(backend.alias, listing.answered, error);
+            status = FAILURE;
         }
     }
     let text = if arguments.json {
         as_json(&found)?
     } else if found.is_empty() && status != SUCCESS {
-        "no instances on the backends that answered\n".to_owned()
+        "no instances where there was an answer\n".to_owned()
     } else {
         as_table(&found, &owner, table::columns())
     };

@@ -3,7 +3,7 @@
 use backend_core::reap::ReapScope;
 use backend_core::{Backend, Chain, OwnerId};
 use serde_json::json;
-use worker_core::Reaped;
+use worker_core::{Reaped, Reaping};
 
 use crate::args::ReapArguments;
 use crate::exit::{ExitStatus, FAILURE, SUCCESS};
@@ -22,9 +22,10 @@ pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus
         ReapScope::Owner(owner)
     };
     let mut status = SUCCESS;
+    let mut all_answered = true;
     let mut all = Vec::new();
     for (backend, provider) in providers::selected(&arguments.backends)? {
-        let reaped = match &provider {
+        let reaping = match &provider {
             Ok(provider) => {
                 let (scope, dry_run) = (&scope, arguments.dry_run);
                 if arguments.instances.is_empty() {
@@ -34,14 +35,16 @@ pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus
                     worker_core::reap_named(&**provider, scope, ids, dry_run).await
                 }
             }
-            Err(error) => Err(error.clone()),
+            Err(error) => Reaping {
+                reaped: Vec::new(),
+                answered: 0,
+                unanswered: vec![error.clone()],
+            },
         };
-        match reaped {
-            Ok(reaped) => all.extend(reaped.into_iter().map(|reaped| (backend, reaped))),
-            Err(error) => {
-                report::print_no_answer(backend.alias, error);
-                status = FAILURE;
-            }
+        all.extend(reaping.reaped.into_iter().map(|reaped| (backend, reaped)));
+        for error in reaping.unanswered {
+            report::print_no_answer(backend.alias, reaping.answered, error);
+            all_answered = false;
         }
         if let Ok(provider) = provider {
             super::settle(&*provider).await;
@@ -57,22 +60,24 @@ pub(super) async fn reap(arguments: &ReapArguments) -> anyhow::Result<ExitStatus
             .iter()
             .any(|(_, reaped)| reaped.found.marks.instance == *id)
         {
-            let message = format!("there is no instance `{id}`");
+            let message = if all_answered {
+                format!("there is no instance `{id}`")
+            } else {
+                format!("there is no instance `{id}` where there was an answer")
+            };
             let hint = "`worker ps` lists those that exist";
             report::print_error(&anyhow::Error::msg(report::Problem::new(message, hint)));
             status = FAILURE;
         }
     }
-    if all
-        .iter()
-        .any(|(_, reaped)| matches!(reaped.removal, Some(Err(_))))
-    {
+    let failed = |(_, reaped): &(_, Reaped)| matches!(reaped.removal, Some(Err(_)));
+    if !all_answered || all.iter().any(failed) {
         status = FAILURE;
     }
     let text = if arguments.json {
         as_json(&all)?
     } else {
-        as_lines(&all)
+        as_lines(&all, all_answered)
     };
     super::print(&text)?;
     Ok(status)
@@ -97,9 +102,12 @@ fn as_json(all: &[(&Backend, Reaped)]) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&entries)? + "\n")
 }
 
-fn as_lines(all: &[(&Backend, Reaped)]) -> String {
-    if all.is_empty() {
+fn as_lines(all: &[(&Backend, Reaped)], all_answered: bool) -> String {
+    if all.is_empty() && all_answered {
         return "nothing was left behind\n".into();
+    }
+    if all.is_empty() {
+        return "nothing was left behind where there was an answer\n".into();
     }
     all.iter()
         .map(|(backend, reaped)| line(backend, reaped))

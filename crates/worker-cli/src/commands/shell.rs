@@ -139,24 +139,23 @@ async fn find(arguments: &ShellArguments) -> anyhow::Result<Existing> {
     let mut lists = JoinSet::new();
     for (backend, provider) in providers::selected(&arguments.backends)? {
         lists.spawn(async move {
-            let listed = match &provider {
-                Ok(provider) => provider.list().await,
-                Err(error) => Err(error.clone()),
+            let listing = match &provider {
+                Ok(provider) => provider.list_reachable().await,
+                Err(error) => Err(error.clone()).into(),
             };
-            (backend, provider, listed)
+            (backend, provider, listing)
         });
     }
     let (mut candidates, mut silent) = (Vec::new(), Vec::new());
     while let Some(listed) = lists.join_next().await {
-        let (backend, provider, listed) = listed.context("cannot ask a backend")?;
-        let (found, provider) = match (listed, provider) {
-            (Ok(found), Ok(provider)) => (found, provider),
-            (Err(error), _) | (_, Err(error)) => {
-                silent.push((backend.alias, error));
-                continue;
-            }
+        let (backend, provider, listing) = listed.context("cannot ask a backend")?;
+        for error in listing.unanswered {
+            silent.push((backend.alias, listing.answered, error));
+        }
+        let Ok(provider) = provider else {
+            continue;
         };
-        for found in found {
+        for found in listing.found {
             let id = found.marks.instance.as_str();
             let (exact, fits) = (id == wanted, id.starts_with(wanted));
             let existing = Existing {
@@ -172,8 +171,8 @@ async fn find(arguments: &ShellArguments) -> anyhow::Result<Existing> {
             }
         }
     }
-    for (alias, error) in silent {
-        report::print_no_answer(alias, error);
+    for (alias, answered, error) in silent {
+        report::print_no_answer(alias, answered, error);
     }
     choose(wanted, candidates)
 }

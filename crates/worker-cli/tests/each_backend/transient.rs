@@ -61,7 +61,11 @@ fn never_works(place: &Place) {
         output.stdout.is_empty() && said.contains("the startup limit"),
         "{said}"
     );
-    assert_eq!(place.result()["limit"], "startup");
+    // Beside the limit, why it came to that.
+    assert!(said.contains("error: failed to start"), "{said}");
+    let result = place.result();
+    assert_eq!(result["limit"], "startup");
+    assert!(result["error"].is_string(), "{result}");
     place.detour(None);
     place.assert_clean();
 }

@@ -54,8 +54,7 @@ impl Server {
 
     /// Asks it to end, and gives its exit status and the rest of its log.
     fn end(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        signal(&self.child, "TERM");
         let mut log = String::new();
         self.log.read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap().code(), log)
@@ -67,6 +66,12 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn signal(process: &Child, name: &str) {
+    let pid = process.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
+    assert!(sent.unwrap().success());
 }
 
 fn stderr(output: &Output) -> String {
@@ -109,6 +114,59 @@ fn a_job_goes_through_a_server_and_the_server_ends_well() {
         "{log}"
     );
     assert!(!log.contains(TOKEN), "a token is in the log");
+    place.assert_clean();
+}
+
+#[test]
+fn a_server_that_is_down_is_told_and_does_not_hide_what_the_others_have() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let mut run = server.run(&place, &["-c", "echo begun; exec sleep 600"]);
+    let mut run = run
+        .env("WORKER_HTTP_TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(run.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+
+    let down = format!("http://127.0.0.1:{}", testbed::free_port().unwrap());
+    let asked = |arguments: &[&str]| {
+        let endpoints = format!("{down},{}", server.endpoint);
+        let mut command = place.worker();
+        command.args(arguments).args(["-b", "http"]);
+        command.env("WORKER_HTTP_TOKEN", TOKEN);
+        command.env("WORKER_HTTP_ENDPOINT", endpoints);
+        command.env("WORKER_HTTP_RESUME_WINDOW", "1s");
+        let output = command.output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("a part of backend `http` did not answer") && said.contains(&down),
+            "{said}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = asked(&["ps"]);
+    assert_eq!(listed.matches("w-").count(), 1, "{listed}");
+    let left = asked(&["reap"]);
+    assert!(left.contains("on http: left"), "{left}");
+
+    signal(&run, "TERM");
+    assert_eq!(run.wait().unwrap().code(), Some(143));
+    assert_eq!(
+        asked(&["reap"]),
+        "nothing was left behind where there was an answer\n"
+    );
+    let unknown = asked(&["reap", "w-0123456789abcdef"]);
+    assert_eq!(
+        unknown,
+        "nothing was left behind where there was an answer\n"
+    );
+    server.end();
     place.assert_clean();
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Error, ErrorKind, Examination, Found, Instance, InstanceId, Outcome, OutputSink,
-    Phase, Progress, Provider, Result, RunOptions, RunResult, ShellOptions, ShellStreams, Signal,
-    StartAttributes, StartContext,
+    Capabilities, Error, ErrorKind, Examination, Found, Instance, InstanceId, Listing, Outcome,
+    OutputSink, Phase, Progress, Provider, Result, RunOptions, RunResult, ShellOptions,
+    ShellStreams, Signal, StartAttributes, StartContext,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,6 +64,10 @@ impl Provider for LimitConcurrency {
 
     async fn list(&self) -> Result<Vec<Found>> {
         self.provider.list().await
+    }
+
+    async fn list_reachable(&self) -> Listing {
+        self.provider.list_reachable().await
     }
 
     async fn remove(&self, found: &Found) -> Result<()> {

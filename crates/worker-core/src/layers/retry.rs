@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backend_core::{
-    Capabilities, Chain, Examination, Found, Instance, InstanceId, Outcome, Phase, Progress,
-    Provider, Result, ShellOptions, ShellStreams, StartAttributes, StartContext,
+    Capabilities, Examination, Found, Instance, InstanceId, Listing, Outcome, Provider, Result,
+    ShellOptions, ShellStreams, StartAttributes, StartContext,
 };
 
 /// The first pause between two tries; each further one is twice as long.
@@ -18,7 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// this is safe ([`Error::is_retryable`](backend_core::Error::is_retryable)).
 ///
 /// It does not give up by itself: whoever calls `start` has a limit on its
-/// time, as [`run_job`](crate::run_job) has. Nothing after the start is ever
+/// time, as [`run_job`](crate::run_job) has, whose result then says why the
+/// last try failed. Nothing after the start is ever
 /// tried again. Every try has an id of its own, since what a failed one had
 /// made may still be on its way out.
 #[derive(Debug, Clone)]
@@ -60,8 +61,7 @@ impl Provider for RetryStart {
                 done => return done,
             };
             let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            let news = format!("{}; trying again", Chain(&error));
-            context.progress.report(Progress::new(Phase::Notice, news));
+            context.progress.retrying(&error);
             tokio::time::sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             context.id = InstanceId::random();
@@ -70,6 +70,10 @@ impl Provider for RetryStart {
 
     async fn list(&self) -> Result<Vec<Found>> {
         self.provider.list().await
+    }
+
+    async fn list_reachable(&self) -> Listing {
+        self.provider.list_reachable().await
     }
 
     async fn remove(&self, found: &Found) -> Result<()> {
