@@ -1,11 +1,17 @@
-//! Begins a process inside of its cgroup.
+//! Begins a process inside of its cgroup, without a copy of this one.
 //!
 //! What the standard library offers can only move a process into a cgroup after
 //! the fork. For a move the kernel waits until every processor has passed
 //! through a grace period: 10 to 20 ms before the first line of a script. A
 //! process that is born in its cgroup (`CLONE_INTO_CGROUP`, Linux 5.7,
-//! `clone(2)`) waits for nothing. Where the kernel, or a filter of system
-//! calls, does not allow that, it is forked and moved all the same.
+//! `clone(2)`) waits for nothing.
+//!
+//! A fork copies the tables of this process's memory, which for one with much
+//! of it takes longer than everything else. So the new process works in the
+//! memory of this one until it runs its program, as after `vfork(2)`.
+//!
+//! Where the kernel, or a filter of system calls, does not allow either, it is
+//! forked and moved all the same.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -59,7 +65,7 @@ impl NewProcess {
             setup: &self.setup,
             report: &report,
         };
-        let pid = sys::fork(child)?;
+        let pid = sys::fork(&child)?;
         // Ours must be closed, or it never ends.
         drop(report);
         let mut number = Vec::new();
@@ -101,7 +107,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     pointers.chain([ptr::null()]).collect()
 }
 
-/// What the new process works with: it lives in a copy of this memory.
+/// What the new process works with: in this memory, or in a copy of it.
 #[derive(Clone, Copy)]
 struct Child<'a> {
     program: &'a CStr,
@@ -114,7 +120,7 @@ struct Child<'a> {
 
 impl Child<'_> {
     /// Becomes the program, or says why not.
-    fn run(self, in_its_cgroup: bool) -> ! {
+    fn run(&self, in_its_cgroup: bool) -> ! {
         let error = match self.prepare(in_its_cgroup) {
             Ok(()) => sys::execute(self.program, self.arguments, self.environment),
             Err(error) => error,
@@ -122,7 +128,7 @@ impl Child<'_> {
         sys::give_up(self.report, error.raw_os_error().unwrap_or(libc::EIO))
     }
 
-    fn prepare(self, in_its_cgroup: bool) -> io::Result<()> {
+    fn prepare(&self, in_its_cgroup: bool) -> io::Result<()> {
         for (stream, number) in self.streams.into_iter().zip(0..) {
             sys::become_descriptor(stream, number)?;
         }
@@ -138,7 +144,7 @@ impl Child<'_> {
 mod sys {
     use std::ffi::CStr;
     use std::io;
-    use std::mem::{MaybeUninit, size_of};
+    use std::mem::{MaybeUninit, size_of, size_of_val};
     use std::ptr;
 
     use rustix::fd::{AsRawFd as _, OwnedFd};
@@ -148,7 +154,7 @@ mod sys {
 
     /// Forks, with all signals blocked: no handler of this program may run in
     /// the new process.
-    pub(super) fn fork(child: Child<'_>) -> io::Result<Pid> {
+    pub(super) fn fork(child: &Child<'_>) -> io::Result<Pid> {
         let mut all = MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: the first call sets `all`, the second `before`.
@@ -156,19 +162,16 @@ mod sys {
             libc::sigfillset(all.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         }
-        let forked = match &child.setup.cradle {
-            Some(cradle) => fork_into(&cradle.directory, child).or_else(|error| {
-                tracing::debug!(%error, "no process can be born in its cgroup");
-                fork_here(child)
-            }),
-            None => fork_here(child),
-        };
+        let forked = give_birth(child).or_else(|error| {
+            tracing::debug!(%error, "a process is copied and moved into its cgroup");
+            copy(child)
+        });
         // SAFETY: it was set above.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         forked
     }
 
-    fn fork_here(child: Child<'_>) -> io::Result<Pid> {
+    fn copy(child: &Child<'_>) -> io::Result<Pid> {
         // SAFETY: the child makes system calls only, on data prepared before,
         // and never returns from here.
         let number = unsafe { libc::fork() };
@@ -180,31 +183,101 @@ mod sys {
             .ok_or_else(io::Error::last_os_error)
     }
 
-    /// `CLONE_INTO_CGROUP` of `linux/sched.h`, wider than the other flags.
-    const INTO_CGROUP: u64 = 0x2_0000_0000;
-
-    fn fork_into(cgroup: &OwnedFd, child: Child<'_>) -> io::Result<Pid> {
+    /// Makes the new process in its cgroup, if it has one that this can be done
+    /// with, and in the memory of this one, where that is known how. This thread
+    /// goes on when the new process runs its program, or is gone.
+    fn give_birth(child: &Child<'_>) -> io::Result<Pid> {
         // SAFETY: zeros are what `clone3(2)` takes for all that is not asked for.
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-        arguments.flags = INTO_CGROUP;
         arguments.exit_signal = libc::SIGCHLD.cast_unsigned().into();
-        arguments.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
-        // SAFETY: as in `fork_here`: without more flags this is a fork, with
-        // memory of its own for the child.
-        let number = unsafe {
-            libc::syscall(
-                libc::SYS_clone3,
-                &raw const arguments,
-                size_of::<libc::clone_args>(),
-            )
-        };
-        if number == 0 {
-            child.run(true);
+        if let Some(cradle) = &child.setup.cradle {
+            /// `CLONE_INTO_CGROUP` of `linux/sched.h`, wider than the other flags.
+            const INTO_CGROUP: u64 = 0x2_0000_0000;
+            arguments.flags |= INTO_CGROUP;
+            arguments.cgroup = cradle.directory.as_raw_fd().cast_unsigned().into();
         }
-        let number = i32::try_from(number).ok().filter(|number| *number > 0);
-        number
-            .and_then(Pid::from_raw)
-            .ok_or_else(io::Error::last_os_error)
+        let number = birth::clone(&mut arguments, child);
+        let number = i32::try_from(number).unwrap_or(-libc::EIO);
+        Pid::from_raw(number)
+            .filter(|_| number > 0)
+            .ok_or_else(|| io::Error::from_raw_os_error(-number))
+    }
+
+    /// The new process, from its first instruction on.
+    extern "C" fn enter(child: &Child<'_>) -> ! {
+        child.run(true)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    mod birth {
+        use std::arch::asm;
+
+        use super::{Child, MaybeUninit, enter, size_of, size_of_val};
+
+        /// Enough for what a new process does before `exec`, many times over;
+        /// aligned as the calling convention wants it.
+        type Stack = [MaybeUninit<u128>; 4096];
+
+        /// The number of the process, or of an error below zero.
+        pub(super) fn clone(arguments: &mut libc::clone_args, child: &Child<'_>) -> i64 {
+            let mut stack = Box::<Stack>::new_uninit();
+            arguments.flags |= u64::from((libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned());
+            arguments.stack = stack.as_mut_ptr().expose_provenance() as u64;
+            arguments.stack_size = size_of_val(&*stack) as u64;
+            let result;
+            // SAFETY: the new process has a stack of its own, which lives as long
+            // as it is in this memory, and never leaves `enter`. It makes system
+            // calls only, on data prepared before; of this memory it writes to
+            // its stack, and to the `errno` of this thread, which waits for it.
+            unsafe {
+                asm!(
+                    "syscall",
+                    "test rax, rax",
+                    "jnz 2f",
+                    "xor ebp, ebp",
+                    "mov rdi, r12",
+                    "call r13",
+                    "ud2",
+                    "2:",
+                    inlateout("rax") libc::SYS_clone3 => result,
+                    in("rdi") &raw const *arguments,
+                    in("rsi") size_of::<libc::clone_args>(),
+                    in("r12") &raw const *child,
+                    in("r13") enter as extern "C" fn(&Child<'_>) -> !,
+                    lateout("rcx") _,
+                    lateout("r11") _,
+                );
+            }
+            result
+        }
+    }
+
+    /// With a copy of this memory, as with `fork`.
+    #[cfg(not(target_arch = "x86_64"))]
+    mod birth {
+        use std::io;
+
+        use super::{Child, enter, size_of};
+
+        pub(super) fn clone(arguments: &mut libc::clone_args, child: &Child<'_>) -> i64 {
+            // SAFETY: as in `copy`: without more flags this is a fork.
+            let number = unsafe {
+                libc::syscall(
+                    libc::SYS_clone3,
+                    &raw const *arguments,
+                    size_of::<libc::clone_args>(),
+                )
+            };
+            match number {
+                0 => enter(child),
+                1.. => number,
+                _ => -i64::from(
+                    io::Error::last_os_error()
+                        .raw_os_error()
+                        .unwrap_or(libc::EIO),
+                ),
+            }
+        }
     }
 
     /// Makes `number` mean what `descriptor` means, also after `exec`.
