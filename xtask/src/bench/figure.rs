@@ -83,6 +83,14 @@ impl Figure {
             Target::Most(most) => self.ours.median <= most,
         })
     }
+
+    /// Whether it is beyond the target, by more than the noise of a ratio.
+    pub(crate) fn missed(&self) -> bool {
+        match self.target {
+            Some(Target::Ratio(most)) => self.ratio * (1.0 - self.noise) > most,
+            _ => !self.met(),
+        }
+    }
 }
 
 impl Summary {
@@ -139,6 +147,10 @@ mod tests {
         assert!(figure(Target::Ratio(2.0)).met() && !figure(Target::Ratio(1.9)).met());
         assert!(figure(Target::Above(1.0)).met() && !figure(Target::Above(0.9)).met());
         assert!(Figure::new("x", "y", None, (vec![2.0], vec![1.0])).met());
+        assert!(figure(Target::Ratio(1.9)).missed() && figure(Target::Above(0.9)).missed());
+        let noisy = || vec![1.8, 1.9, 2.0, 2.1, 2.2];
+        let noisy = Figure::new("x", "y", Target::Ratio(1.9), (noisy(), vec![1.0]));
+        assert!(!noisy.met() && !noisy.missed(), "{noisy:?}");
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             match figure.target {
                 None => "",
                 Some(_) if figure.met() => "yes",
-                Some(_) => "NO",
+                Some(_) if figure.missed() => "NO",
+                Some(_) => "~",
             },
             shown(figure.ours.median),
             shown(figure.ours.p95),
