@@ -1,6 +1,7 @@
 //! A container's attached streams, as bytes.
 
 use std::io;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -9,6 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::sleep;
 
 use crate::engine::Engine;
 use crate::engine_error::EngineError;
@@ -75,7 +77,15 @@ impl Attached {
     /// unless something comes from the container meanwhile: it may take no more,
     /// and an engine does not say so by itself. What is left of `bytes` is then
     /// not written yet.
-    pub(crate) async fn write_or_read(&mut self, bytes: &mut &[u8]) -> io::Result<Progress> {
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` also where nothing is taken for as long as `patience`.
+    pub(crate) async fn write_or_read(
+        &mut self,
+        bytes: &mut &[u8],
+        patience: Duration,
+    ) -> io::Result<Progress> {
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
         while !bytes.is_empty() {
             tokio::select! {
@@ -87,6 +97,10 @@ impl Attached {
                 read = reader.read(&mut self.buffer) => {
                     self.filled = read?;
                     return Ok(Progress::Read { any: self.filled > 0 });
+                }
+                () = sleep(patience) => {
+                    let what = format!("nothing was taken for {patience:?}");
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! The conversation with a container's gate, until the script begins.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 use std::{fmt, io};
 
 use backend_core::interpreter::Interpreter;
 use backend_core::{Environment, InstanceId};
+use tokio::time::timeout;
 
 use crate::attached::{Attached, Progress};
 use crate::frames::Channel;
@@ -50,6 +52,8 @@ pub(crate) struct Gate {
     hello: Option<Hello>,
     /// Whether its shell says so when a child dies of a signal.
     tells_deaths: bool,
+    /// How long it may take to go on with what it is given.
+    patience: Duration,
 }
 
 /// What a gate is told first.
@@ -62,6 +66,8 @@ pub(crate) struct Greeting<'a> {
     pub(crate) tells_deaths: bool,
     /// Whether it is to write the file of hosts, as nobody else does.
     pub(crate) writes_hosts: bool,
+    /// How long it may take to go on with what it is given.
+    pub(crate) patience: Duration,
 }
 
 impl Greeting<'_> {
@@ -123,6 +129,7 @@ impl Gate {
             word,
             hello: None,
             tells_deaths: greeting.tells_deaths,
+            patience: greeting.patience,
         };
         let line = greeting.line(&gate.word);
         gate.write(line.as_bytes()).await?;
@@ -200,7 +207,7 @@ impl Gate {
         self.write(line.as_bytes()).await?;
         self.write(bytes).await?;
         let mut told = String::new();
-        match self.answer(&mut told).await? {
+        match self.prompt_answer(&mut told).await? {
             Report::Stored => Ok(()),
             Report::Refused(what) => Err(Broken::Refused(what, told)),
             other => Err(Broken::Unexpected(other)),
@@ -212,7 +219,7 @@ impl Gate {
         /// More reports than there are while something is sent.
         const MOST: usize = 1024;
         let error = loop {
-            match self.attached.write_or_read(&mut bytes).await {
+            match self.attached.write_or_read(&mut bytes, self.patience).await {
                 Ok(Progress::Written) => return Ok(()),
                 Ok(Progress::Read { any: true }) => {
                     self.hear().map_err(Broken::Stream)?;
@@ -230,12 +237,27 @@ impl Gate {
                 Err(error) => break error,
             }
         };
+        if error.kind() == io::ErrorKind::TimedOut {
+            return Err(Broken::Stream(error));
+        }
         let mut told = String::new();
-        match self.answer(&mut told).await {
+        match self.prompt_answer(&mut told).await {
             Ok(Report::Refused(what)) => Err(Broken::Refused(what, told)),
             Err(Broken::Ended(text)) => Err(Broken::Ended(text)),
             Ok(_) | Err(_) => Err(Broken::Stream(error)),
         }
+    }
+
+    /// The gate's answer to what it was given: an open connection says nothing
+    /// of whether that arrived.
+    async fn prompt_answer(&mut self, told: &mut String) -> Result<Report, Broken> {
+        let patience = self.patience;
+        let answered = timeout(patience, self.answer(told)).await;
+        answered.unwrap_or_else(|_| {
+            let what = format!("no answer came within {patience:?}");
+            let error = io::Error::new(io::ErrorKind::TimedOut, what);
+            Err(Broken::Stream(error))
+        })
     }
 
     /// The gate's next report; what else is said goes into `told`.

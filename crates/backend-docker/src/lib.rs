@@ -44,7 +44,8 @@
 //!
 //! # Time
 //!
-//! An answer of the engine may take `request-timeout` (60 s); an engine that
+//! An answer of the engine may take `request-timeout` (60 s), and so may a container
+//! that takes nothing of a script that it is given; an engine that
 //! stops answering is noticed within 35 s; a run goes on without it for
 //! `reconnect-window` (1 min); a removal is tried for 20 s.
 

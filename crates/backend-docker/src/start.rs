@@ -157,6 +157,7 @@ async fn greet(order: &Order, attached: Attached) -> Result<Gate, Failure> {
         new_directory: order.options.working_directory.is_none(),
         tells_deaths: order.shells.tell_deaths(&order.image),
         writes_hosts: order.body.network_disabled == Some(true),
+        patience: order.options.request_timeout,
     };
     let broken = match Gate::greet(attached, &greeting).await {
         Ok(gate) => {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use backend_core::testkit::{Action, Direction, FaultProxy, sha256_hex};
-use backend_core::{ErrorKind, LossCause, Outcome, RunOptions};
+use backend_core::{ErrorKind, LossCause, Outcome, ProviderExt as _, RunOptions, StartAttributes};
+use tokio::time::timeout;
 
 use crate::support::{Jobs, PROMPTLY, run, shared_engine};
 
@@ -236,6 +237,28 @@ async fn a_stream_that_goes_dead_in_silence_is_found_out() {
             .unwrap();
     }
     jobs.nothing_left_at(&engine).await;
+}
+
+/// Other connections to the engine are as well as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_nothing_takes_is_found_out() {
+    let Some(engine) = shared_engine() else {
+        return;
+    };
+    // Whether all of it goes into what is between or not.
+    for size in [64 << 10, 16 << 20] {
+        let (proxy, endpoint, _directory) = proxied(&engine).await;
+        let jobs = Jobs::at(&endpoint, &[("request-timeout", "3s")]);
+        let instance = jobs.provider.start_new(&StartAttributes::default()).await;
+        let instance = instance.unwrap();
+        proxy.inject(Direction::ToTarget, 16 << 10, Action::Freeze);
+        let script = vec![b'#'; size];
+        let uploaded = timeout(PROMPTLY, instance.upload_script(&script)).await;
+        let error = uploaded.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}");
+        instance.stop().await.unwrap();
+        jobs.nothing_left_at(&engine).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
