@@ -1,7 +1,7 @@
 //! `worker serve`, and `worker run -b http` against it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 use crate::common::Place;
 
@@ -11,7 +11,7 @@ const TOKEN: &str = "a-token-of-the-tests";
 struct Server {
     child: Child,
     endpoint: String,
-    log: BufReader<std::process::ChildStderr>,
+    log: BufReader<ChildStderr>,
 }
 
 impl Server {
@@ -50,6 +50,22 @@ impl Server {
             ])
             .args(arguments);
         command
+    }
+
+    /// A run that has begun and goes on, and the rest of its output.
+    fn begun(&self, place: &Place) -> (Child, BufReader<ChildStdout>) {
+        let mut run = self
+            .run(place, &["-c", "echo begun; exec sleep 600"])
+            .env("WORKER_HTTP_TOKEN", TOKEN)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(run.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "begun\n");
+        (run, output)
     }
 
     /// Asks it to end, and gives its exit status and the rest of its log.
@@ -121,18 +137,7 @@ fn a_job_goes_through_a_server_and_the_server_ends_well() {
 fn a_server_that_is_down_is_told_and_does_not_hide_what_the_others_have() {
     let place = Place::new();
     let server = Server::start(&place);
-    let mut run = server.run(&place, &["-c", "echo begun; exec sleep 600"]);
-    let mut run = run
-        .env("WORKER_HTTP_TOKEN", TOKEN)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(run.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
-
+    let (mut run, _output) = server.begun(&place);
     let down = format!("http://127.0.0.1:{}", testbed::free_port().unwrap());
     let asked = |arguments: &[&str]| {
         let endpoints = format!("{down},{}", server.endpoint);
@@ -175,17 +180,7 @@ fn a_run_whose_server_is_killed_and_begins_anew_is_status_75() {
     let place = Place::new();
     let server = Server::start(&place);
     let address = server.endpoint.replace("http://", "");
-    let mut run = server.run(&place, &["-c", "echo begun; sleep 600"]);
-    let mut run = run
-        .env("WORKER_HTTP_TOKEN", TOKEN)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = BufReader::new(run.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
+    let (run, mut output) = server.begun(&place);
     // Killed, as `drop` does it.
     drop(server);
     let again = Server::start_at(&place, &address);
@@ -194,8 +189,9 @@ fn a_run_whose_server_is_killed_and_begins_anew_is_status_75() {
     assert_eq!(ended.status.code(), Some(75), "{said}");
     assert!(said.contains("started anew"), "{said}");
     // What came before stays, and nothing follows it.
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
     assert_eq!(again.end().0, Some(0));
     place.assert_clean();
 }
